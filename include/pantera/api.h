@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pantera/api.h: how our own endpoints are written.
+ * What:     rows of api/routes.def, dialects of errors, JSON in and out, pages, proposals from a handler.
+ * Order:    route → (OPTIONS, 404, 405) → guard (401, 403, 429, 503) → body limit (413) → handler.
+ * Threads:  the worker's loop.
+ *
+ *     ROUTE(GET, "/api/v1/users/:name", USER_READ, users_get, 0, "Get a user")
+ *     void users_get(struct http_request *req) {
+ *         struct user user;
+ *         struct why why = { "" };
+ *         enum err e = user_get(worker_of(req)->reader, &req->arena, req->params[0], &user, &why);
+ *         if (e) { api_fail(req, e, &why); return; }
+ *         api_json(req, 200, user_json(&user));
+ *     } */
+#ifndef PANTERA_API_H
+#define PANTERA_API_H
+
+#include <jansson.h>
+
+#include "pantera/auth.h"
+#include "pantera/http.h"
+#include "pantera/worker.h"
+
+/* Whose API a route belongs to: the shape of its error bodies. */
+enum dialect { DIALECT_PANTERA, DIALECT_SEARCH, DIALECT_PLAIN, DIALECT_OCI, DIALECT_BARE };
+
+struct api_route {
+    unsigned method;
+    const char *pattern;
+    enum permission permission;
+    void (*handler)(struct http_request *req);
+    size_t body_limit;
+    const char *summary, *name;
+};
+
+/* The one way out with an error, for every layer: status, body in the route's (or the listener's)
+ * dialect, WWW-Authenticate with a 401, Retry-After with a 503 or 429. */
+void api_fail(struct http_request *req, enum err e, const struct why *why);
+void api_fail_text(struct http_request *req, enum err e, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* Takes `body`. Looks at the lease first: 503 instead if this node can't prove that it is current. Use
+ * it for whatever was read from the replica. */
+void api_json(struct http_request *req, int status, json_t *body);
+void api_empty(struct http_request *req, int status); /* the same, without a body */
+
+/* Collects a JSON object body; on failure it has answered (400, 413) and `then` is not called. Gives
+ * `body` as a borrowed reference, alive until the request ends. */
+void api_body(struct http_request *req, void (*then)(struct http_request *req, json_t *body));
+/* A string member: NULL if absent; *ret_bad set if it is something else. */
+const char *api_string(const json_t *object, const char *key, bool *ret_bad);
+
+/* Proposes an operation for this request. Takes args. `then` gets OK (with `result`, borrowed) or is
+ * not called: a failure has been answered with api_fail. */
+void api_propose(struct http_request *req, const char *op, json_t *args,
+                 void (*then)(struct http_request *req, json_t *result));
+/* The same, failures included: for handlers that shape them. */
+void api_propose_all(struct http_request *req, const char *op, json_t *args,
+                     void (*then)(struct http_request *req, enum err e, const struct why *why,
+                                  json_t *result));
+
+/* page (0-based; negative or not a number: 0), size (default 20, 1..LIMIT_PAGE_SIZE). */
+struct page {
+    int64_t page, size;
+    const char *q, *sort;
+    bool descending;
+};
+void api_page(struct http_request *req, int64_t default_size, struct page *ret);
+/* {"items", "page", "size", "total", "hasMore"}; takes items. */
+json_t *api_page_json(const struct page *p, json_t *items, int64_t total);
+
+/* The hooks that main gives to the listeners. */
+void api_on_request(struct http_request *req);         /* 8086 */
+void api_on_repository_request(struct http_request *req); /* 8080: specials, then formats */
+void api_on_metrics_request(struct http_request *req); /* 8087 */
+void api_on_refused(struct http_request *req, enum err e, const char *text);
+void api_on_finished(struct http_request *req);        /* access log, metrics */
+void api_init(void);  /* builds the routers; once, before any worker */
+
+#endif

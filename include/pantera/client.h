@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pantera/client.h: HTTP client: libcurl's multi interface on a loop.
+ * Threads:   one client a loop; everything on that loop.
+ * Ownership: embed `struct client_request`; zero it, fill the input fields; its memory is yours again
+ *            when on_done begins. Strings are borrowed until then.
+ * Flow:      a submit either fails at once (never calls back) or calls on_done exactly once, later. */
+#ifndef PANTERA_CLIENT_H
+#define PANTERA_CLIENT_H
+
+#include <stdint.h>
+
+#include "pantera/arena.h"
+#include "pantera/err.h"
+#include "pantera/loop.h"
+
+struct client;
+struct client_private;
+
+struct client_request {
+    /* in */
+    const char *method, *url;
+    const char *const *headers;   /* "Name: value", NULL-terminated; NULL: none */
+    const void *body;             /* whole body, or NULL */
+    size_t body_size;
+    /* A body that is pulled: gives up to `size` bytes; 0 with *ret_later set: paused until
+     * client_resume; 0 without: the end. Needs body_length >= 0 (else chunked). */
+    size_t (*read_body)(struct client_request *r, void *ret, size_t size, bool *ret_later);
+    int64_t body_length;
+    unsigned connect_timeout_ms;  /* default 10,000 */
+    unsigned stall_timeout_ms;    /* less than one byte a second for so long: fail; default 30,000 */
+    unsigned total_timeout_ms;    /* 0: none */
+    bool follow_redirects;
+    const char *ca_file;          /* NULL: the system's */
+    const char *unix_socket;      /* or NULL */
+    void (*on_head)(struct client_request *r); /* status and headers are there; may be NULL */
+    /* Response bytes, borrowed. False: pause; the same bytes come again after client_resume. */
+    bool (*on_data)(struct client_request *r, const void *data, size_t size);
+    void (*on_done)(struct client_request *r);
+    void *arg;
+    /* out */
+    int status;                   /* 0 before the head */
+    int64_t length;               /* Content-Length, or -1 */
+    enum err err;                 /* OK also for a 404: it was answered. UPSTREAM, UPSTREAM_TIMEOUT, CANCELED */
+    struct why why;
+    struct client_private *priv;
+};
+
+struct client *client_new(struct loop *loop);
+void client_free(struct client *c); /* cancels what runs */
+MUST_USE enum err client_submit(struct client *c, struct client_request *r, struct why *why);
+void client_resume(struct client_request *r); /* both directions */
+void client_cancel(struct client_request *r); /* on_done comes, later, with ERR_CANCELED */
+/* A response header's value by lower-case name, or NULL; valid until on_done returns. */
+const char *client_header(const struct client_request *r, const char *name);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pantera/format.h: what a package format gives: formats.def lists them, one line each.
+ * A format calls registry_* and http_* only: no SQL, no raft, no files, no sockets. */
+#ifndef PANTERA_FORMAT_H
+#define PANTERA_FORMAT_H
+
+#include "pantera/http.h"
+#include "pantera/registry.h"
+
+enum format_caps { FORMAT_LOCAL = 1, FORMAT_PROXY = 2, FORMAT_GROUP = 4 };
+
+struct format {
+    const char *name;            /* "file" */
+    const char *const *aliases;  /* names in /api/<alias>/<repo>/: "storage"; NULL-terminated */
+    unsigned caps;
+    /* A request for a repository of this format; the principal is known, nothing about this repository
+     * is decided yet (may_repo). `path` has no leading slash and may end in one. */
+    void (*handle)(struct http_request *req, const struct repo *repo, const char *path);
+    /* A PUT of the repository's configuration: refuse what this format can't use. */
+    enum err (*check)(const json_t *repo_config, struct why *why);
+};
+
+const struct format *format_find(const char *name); /* NULL: unknown */
+/* By type keyword: "file-proxy" → file and FORMAT_PROXY. NULL: unknown or not offered. */
+const struct format *format_of_type(const char *type, enum format_caps *ret_cap);
+const struct format *format_by_alias(const char *alias);
+
+#endif

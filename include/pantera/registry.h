@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pantera/registry.h: format-neutral verbs over repositories: put, get, delete, list; gc; aliases.
+ * What:    a format maps its requests to these; a registry verb knows no format, no SQL, no raft.
+ * Threads: the worker's loop; one `struct registry` a worker.
+ * Paths:   within a repository, normalised, without a leading slash ("a/b.bin"). */
+#ifndef PANTERA_REGISTRY_H
+#define PANTERA_REGISTRY_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "pantera/blob.h"
+#include "pantera/http.h"
+#include "pantera/worker.h"
+
+struct repo {                    /* a row of `repository`, parsed; immutable; valid while referenced */
+    int64_t id;
+    const char *name, *type;     /* "file", "file-proxy", ... */
+    const char *format;          /* "file": the type without -proxy, -group */
+    const char *storage;         /* alias name */
+    const json_t *config;        /* {"repo": {...}} */
+    int64_t content_length_max;  /* 0: none */
+};
+
+struct registry *registry_new(struct worker *w);
+void registry_free(struct registry *r);
+
+/* The repository of that name, from this worker's cache while its generation stands; NULL: none.
+ * Valid until control returns to the loop; copy what is to live longer. */
+const struct repo *registry_repo(struct registry *r, const char *name);
+
+/* PUT: streams the request's body into the repository's store, then one operation makes it visible, then
+ * `done` (the reply is the caller's). Decides nothing about permissions. TOO_BIG, NO_SPACE, ... */
+struct registry_put_result {
+    int64_t size;
+    struct digest_values digests;
+    bool created;                /* false: replaced */
+    char etag[72];
+};
+typedef void registry_put_cb(struct http_request *req, enum err e, const struct why *why,
+                             const struct registry_put_result *result);
+void registry_put(struct http_request *req, const struct repo *repo, const char *path,
+                  const char *content_type, unsigned digest_kinds, registry_put_cb *done);
+
+/* GET and HEAD: row → policy → lease check → bytes, with conditions, ranges, ETag, sendfile. Replies
+ * itself, also with failures (api_fail). */
+void registry_get(struct http_request *req, const struct repo *repo, const char *path);
+/* `done` with OK or NOT_FOUND. */
+void registry_delete(struct http_request *req, const struct repo *repo, const char *path,
+                     void (*done)(struct http_request *req, enum err e, const struct why *why));
+
+struct registry_entry {
+    const char *name;            /* last segment */
+    bool directory;
+    int64_t size, modified_ms;   /* of a file */
+};
+/* Children of a folder ("" is the root) after `after` (NULL: from the start), at most `limit`; entries in
+ * `a`. *ret_more: there are others. NOT_FOUND if there is no such folder. */
+enum err registry_list(struct registry *r, struct arena *a, const struct repo *repo,
+                       const char *folder, const char *after, unsigned limit,
+                       struct registry_entry **ret, unsigned *ret_count, bool *ret_more);
+
+/* Collects garbage while this node leads; one a process, on a worker's loop. */
+void registry_gc_start(struct registry *r);
+void registry_gc_stop(struct registry *r);
+
+#endif
