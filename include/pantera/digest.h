@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pantera/digest.h: digests while bytes stream by, HMAC, sealing.
- * Threads: a struct belongs to one thread at a time.
- * Portable state: `digest_save` gives SHA-256's state so that another node can go on (OCI chunks). */
+ * Threads: a struct belongs to one thread at a time. */
+
 #ifndef PANTERA_DIGEST_H
 #define PANTERA_DIGEST_H
 

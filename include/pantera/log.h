@@ -8,6 +8,8 @@
 #ifndef PANTERA_LOG_H
 #define PANTERA_LOG_H
 
+#include <stddef.h>
+
 #include "pantera/err.h"
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };

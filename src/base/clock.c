@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Clocks and the few date formats that protocols want. No time zones: all is UTC. */
+#include "pantera/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+uint64_t clock_mono_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+uint64_t clock_mono_ms(void)
+{
+    return clock_mono_us() / 1000;
+}
+
+int64_t clock_wall_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+char *clock_rfc3339(int64_t wall_ms, char ret_text[32])
+{
+    time_t seconds = (time_t)(wall_ms / 1000);
+    struct tm tm;
+    gmtime_r(&seconds, &tm);
+    strftime(ret_text, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    return ret_text;
+}
+
+/* strftime's names follow the locale; a protocol's do not. */
+static const char days[7][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
+static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+
+char *clock_http_date(int64_t wall_ms, char ret_text[32])
+{
+    time_t seconds = (time_t)(wall_ms / 1000);
+    struct tm tm;
+    gmtime_r(&seconds, &tm);
+    char text[64]; /* room for what the compiler thinks a year can be */
+    snprintf(text, sizeof text, "%s, %02d %s %04d %02d:%02d:%02d GMT", days[tm.tm_wday % 7], tm.tm_mday,
+             months[tm.tm_mon % 12], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    snprintf(ret_text, 32, "%.29s", text);
+    return ret_text;
+}
+
+static int month_of(const char *name)
+{
+    for (int i = 0; i < 12; i++)
+        if (strcmp(name, months[i]) == 0)
+            return i;
+    return -1;
+}
+
+bool clock_parse_http_date(const char *text, int64_t *ret_wall_ms)
+{
+    char month[4];
+    struct tm tm = { 0 };
+    int end = 0;
+    if (sscanf(text, "%*3[A-Za-z], %2d %3s %4d %2d:%2d:%2d GMT%n", &tm.tm_mday, month, &tm.tm_year,
+               &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &end) == 6 && end) {
+        tm.tm_year -= 1900;
+    } else if (sscanf(text, "%*[A-Za-z], %2d-%3[A-Za-z]-%2d %2d:%2d:%2d GMT%n", &tm.tm_mday, month,
+                      &tm.tm_year, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &end) == 6 && end) {
+        if (tm.tm_year < 70) /* RFC 9110 §5.6.7: two digits, the most recent past year */
+            tm.tm_year += 100;
+    } else if (sscanf(text, "%*3[A-Za-z] %3s %2d %2d:%2d:%2d %4d%n", month, &tm.tm_mday, &tm.tm_hour,
+                      &tm.tm_min, &tm.tm_sec, &tm.tm_year, &end) == 6 && end) {
+        tm.tm_year -= 1900;
+    } else {
+        return false;
+    }
+    tm.tm_mon = month_of(month);
+    if (text[end] || tm.tm_mon < 0 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 ||
+        tm.tm_min > 59 || tm.tm_sec > 60)
+        return false;
+    *ret_wall_ms = (int64_t)timegm(&tm) * 1000;
+    return true;
+}
+
+static uint64_t unit_ms(char unit, bool in_time)
+{
+    switch (unit) {
+    case 'd': case 'D': return 86400000;
+    case 'w': case 'W': return 604800000;
+    case 'h': case 'H': return 3600000;
+    case 'm': case 'M': return in_time ? 60000 : 0;
+    case 's': case 'S': return 1000;
+    default: return 0;
+    }
+}
+
+bool clock_parse_duration(const char *text, uint64_t *ret_ms)
+{
+    bool iso = text[0] == 'P', in_time = !iso, some = false;
+    uint64_t total = 0;
+    const char *s = text + iso;
+    while (*s) {
+        if (iso && *s == 'T' && !in_time) {
+            in_time = true;
+            s++;
+            continue;
+        }
+        if (*s < '0' || *s > '9')
+            return false;
+        char *end;
+        unsigned long long n = strtoull(s, &end, 10);
+        uint64_t unit = !iso && end[0] == 'm' && end[1] == 's' ? 1 : unit_ms(*end, in_time);
+        if (unit == 0 || n > (uint64_t)1 << 40 || total > (uint64_t)1 << 60)
+            return false;
+        total += n * unit;
+        s = end + (unit == 1 ? 2 : 1);
+        some = true;
+    }
+    if (some)
+        *ret_ms = total;
+    return some;
+}
