@@ -37,8 +37,8 @@ void meta_batch_begin(struct meta *m);
  * rolled back; earlier operations of the batch stay. Unknown name: ERR_NOT_IMPLEMENTED. */
 enum err meta_batch_run(struct meta *m, const char *op, json_t *args, int64_t now_ms,
                         const struct seal_key *key, json_t **ret_result, struct why *why);
-/* The changeset so far: malloc'ed, for free(); size 0: nothing changed. */
-void meta_batch_changeset(struct meta *m, void **ret, size_t *ret_size);
+/* The changeset so far; borrowed until commit or rollback; size 0: nothing changed. */
+void meta_batch_changeset(struct meta *m, const void **ret, size_t *ret_size);
 void meta_batch_commit(struct meta *m, uint64_t index); /* and bumps the generations it touched */
 void meta_batch_rollback(struct meta *m);
 bool meta_batch_open(const struct meta *m);
@@ -46,8 +46,9 @@ bool meta_batch_open(const struct meta *m);
 /* Every node: an entry that is not our own open batch. Skips what the replica already has. */
 void meta_apply_changeset(struct meta *m, uint64_t index, const void *data, size_t size);
 void meta_apply_migration(struct meta *m, uint64_t index, int number);
-/* An entry without content (barriers, configurations): notes the index, lazily. */
+/* An entry without content (barriers, configurations): notes the index; stored with the next change. */
 void meta_note_applied(struct meta *m, uint64_t index);
+void meta_store_applied(struct meta *m); /* now, in a transaction of its own; no batch may be open */
 
 /* For the log's truncation: all up to meta_applied is durable when it returns. Blocks: pool thread. */
 void meta_make_durable(const char *dir);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* storage/meta/internal.h: what meta.c, sql.c and change.c share; nobody else includes it. */
+#ifndef STORAGE_META_INTERNAL_H
+#define STORAGE_META_INTERNAL_H
+
+#define SQLITE_ENABLE_SESSION 1
+#define SQLITE_ENABLE_PREUPDATE_HOOK 1
+#include <sqlite3.h>
+
+#include "pantera/arena.h"
+#include "pantera/meta.h"
+#include "storage/meta/sql.h"
+
+enum { STATEMENT_BUCKETS = 256 };
+
+/* One connection and its prepared statements. */
+struct connection {
+    sqlite3 *db;
+    struct sql *statements[STATEMENT_BUCKETS];
+};
+
+struct txn {
+    struct connection *connection;
+    int64_t now_ms;
+    const struct seal_key *key;
+    struct arena arena;
+};
+
+struct meta {
+    struct connection connection;
+    char *dir, *path;
+    uint64_t applied, stored_applied;
+    int schema;
+    bool batch_open;
+    sqlite3_session *session;
+    void *changeset;
+    int changeset_size;
+};
+
+struct meta_reader {
+    struct connection connection;
+};
+
+/* Ends the process: the disk or the replica is not what it must be. */
+void connection_die(sqlite3 *db, const char *what) __attribute__((noreturn));
+void connection_exec(sqlite3 *db, const char *sql); /* or dies */
+void connection_close(struct connection *c);
+
+/* change.c: bumps the generations of every row that the changeset touches. */
+void change_bump_generations(const void *changeset, int size);
+
+#endif
