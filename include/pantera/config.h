@@ -32,6 +32,7 @@ struct config {
     const char *metrics_endpoint; /* "/metrics/vertx" besides /metrics */
     /* meta.storage: the alias `default` of the first start, as blob.h's JSON; NULL: fs in home */
     json_t *storage;
+    const char *storage_where;   /* "pantera.yml:4: meta.storage.type": begins a message about it */
     uint64_t cache_bytes;        /* s3 read-through cache on this node; default 10 GiB */
     const char *cache_dir;       /* default home/cache */
     /* meta.jwt */
