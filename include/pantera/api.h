@@ -43,6 +43,9 @@ void api_fail_text(struct http_request *req, enum err e, const char *fmt, ...) P
 void api_json(struct http_request *req, int status, json_t *body);
 void api_empty(struct http_request *req, int status); /* the same, without a body */
 
+/* After a proposal that succeeded: it was acknowledged, so no lease is asked for. `body` NULL: empty. */
+void api_done(struct http_request *req, int status, json_t *body);
+
 /* Collects a JSON object body; on failure it has answered (400, 413) and `then` is not called. Gives
  * `body` as a borrowed reference, alive until the request ends. */
 void api_body(struct http_request *req, void (*then)(struct http_request *req, json_t *body));

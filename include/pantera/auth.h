@@ -41,6 +41,7 @@ struct principal {
     enum token_type via;       /* TOKEN_NONE: a password */
     const char *token_id;      /* jti, or NULL */
     bool must_change_password;
+    int64_t epoch_ms;          /* the user's: goes into the tokens that it is given */
     const struct grants *grants;
 };
 
@@ -60,11 +61,48 @@ typedef void auth_guard_cb(struct http_request *req, enum err e, const struct wh
 void auth_guard(struct auth *a, struct http_request *req, enum permission need, auth_guard_cb *done,
                 void *arg);
 
+/* Name and password, as POST /auth/token gives them: throttled, argon2id on the pool. OK: req->principal
+ * is set. UNAUTHORIZED "Invalid credentials", TOO_MANY, UNAVAILABLE (too many wait), NOT_CURRENT. */
+void auth_login(struct auth *a, struct http_request *req, const char *name, const char *password,
+                auth_guard_cb *done, void *arg);
+
+/* A refresh token as /auth/refresh is given it: signature, type, expiry, user. Whether it was spent is
+ * for the operation token.refresh to say, on the leader. OK: *ret lives as long as the request. */
+enum err auth_check_refresh(struct auth *a, struct http_request *req, const char *token,
+                            const struct principal **ret, struct why *why);
+
+/* Signs tokens for `p` on the pool. `done` on the loop, later; not called if the request has ended. */
+struct token_order {
+    enum token_type type;
+    int64_t lifetime_ms;       /* 0: permanent */
+    char id[37];               /* out */
+    int64_t issued_ms, expires_ms; /* out; expires_ms 0: permanent */
+    const char *token;         /* out: the request's arena */
+};
+enum { TOKEN_ORDERS = 2 };
+void auth_issue(struct auth *a, struct http_request *req, const struct principal *p,
+                const struct token_order *orders, unsigned count,
+                void (*done)(struct http_request *req, enum err e, const struct why *why,
+                             struct token_order *orders, void *arg),
+                void *arg);
+
+/* The token policy of /admin/auth-settings: setting "auth_settings", else the configuration's. */
+struct token_policy {
+    int64_t access_s, refresh_s, api_max_days;
+    bool permanent;
+};
+struct config;
+void token_policy_read(struct meta_reader *r, const struct config *c, struct token_policy *ret);
+
 bool may(const struct principal *p, enum permission need);
 bool may_repo(const struct principal *p, const char *repo, enum repo_action action);
 bool may_repo_any(const struct principal *p, enum repo_action action); /* on "*" */
+bool may_everything(const struct principal *p); /* an administrator */
 /* seed 000's permissions{} of /auth/me; a new reference. */
 json_t *grants_describe(const struct principal *p);
+/* Nobody hands out what they don't hold. `text`: a role's canonical JSON. FORBIDDEN names the first
+ * thing that `p` lacks. */
+enum err grants_cover(const struct principal *p, const char *text, struct why *why);
 
 /* A role's permissions as put by a client (both shapes of pantera-facts 2.1, with or without the
  * wrapper): validated; *ret_canonical a new reference. ERR_BAD_REQUEST names what was wrong. */
@@ -84,5 +122,16 @@ struct password_hash {
 };
 void password_hash_start(struct password_hash *h, struct loop *home);
 enum err password_hash_now(const char *password, char ret_encoded[160]); /* blocks: first start, CLI */
+
+/* First start: makes the admin, the roles admin and reader, the signing key and the alias `default`, by
+ * one proposal. For worker 0 while this node leads and the replica has no signing key. `done` on its
+ * loop, once; `generated_password` is NULL unless one was made here and is now the admin's. */
+struct worker;
+void auth_bootstrap(struct worker *w,
+                    void (*done)(struct worker *w, enum err e, const char *generated_password));
+bool auth_bootstrapped(struct meta_reader *r); /* the replica has a signing key */
+/* Deletes rows of expired tokens while this node leads; one a process, on worker 0's loop. */
+void auth_sweeper_start(struct worker *w);
+void auth_sweeper_stop(struct worker *w);
 
 #endif

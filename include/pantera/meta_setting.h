@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pantera/meta_setting.h: rows of `setting`: a JSON value by name ("auth_settings", "prefixes").
+ * Threads: the reader's.  Operation setting.put: name, value, by? → null. */
+#ifndef PANTERA_META_SETTING_H
+#define PANTERA_META_SETTING_H
+
+#include "pantera/meta.h"
+
+/* A new reference, or NULL if there is no such setting. */
+json_t *setting_get(struct meta_reader *r, const char *name);
+
+#endif
