@@ -15,6 +15,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "pantera/arena.h"
 #include "pantera/client.h"
 #include "pantera/digest.h"
 #include "pantera/err.h"
@@ -104,6 +105,11 @@ MUST_USE enum err blob_delete(struct blob_store *s, struct blob_delete *d, const
                               void (*on_done)(struct blob_delete *d, enum err e,
                                               const struct why *why),
                               struct why *why);
+
+/* A URL that gives the object to whoever holds it, for `seconds`: to redirect a client to the store.
+ * ERR_NOT_IMPLEMENTED: fs. ERR_AGAIN: the credentials are being fetched; stream this time. */
+MUST_USE enum err blob_presign(struct blob_store *s, const char *key, unsigned seconds,
+                               struct arena *arena, char **ret_url);
 
 void blob_key_new(char ret_key[48]); /* "blobs/ab/abcd…" */
 
