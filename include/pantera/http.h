@@ -65,12 +65,12 @@ struct http_request {
     void *context;
     /* Outcome, for the log and metrics, valid in on_finished. */
     int status;
-    uint64_t bytes_in, bytes_out;
+    uint64_t bytes_in, bytes_out; /* of the bodies; chunk frames count as body on the way out */
 };
 
 struct http_listener_options {
     const char *host;          /* "0.0.0.0", "::", a name */
-    int port;                  /* 0: any; http_listener_port tells */
+    int port;                  /* 0: any; http_listen tells */
     struct tls_context *tls;   /* NULL: plain */
     int dialect;               /* what on_refused and the router's misses should look like */
     /* Headers are complete. Must lead to one reply, now or later. */
@@ -142,10 +142,14 @@ void http_reply_end(struct http_request *req);
 /* What was begun can't be finished: closes the connection so that the client sees it. */
 void http_reply_abort(struct http_request *req);
 bool http_reply_started(const struct http_request *req);
-/* A prepared head for the warm path: status line and headers that do not change between requests, as
- * bytes ending in CRLF (not the empty line). Followed by a file part or bytes. Borrowed until sent. */
+/* A prepared head for the warm path: status line ("HTTP/1.1 200 OK\r\n") and headers that do not change
+ * between requests, as bytes ending in CRLF (not the empty line), at most 16 KiB, copied. Content-Length
+ * (`size`), Date, X-Request-Id, Connection and those of http_set_header are added. Followed by a part
+ * of a file or by bytes; `fd` and `data` are borrowed until the exchange is over. */
 void http_reply_prepared(struct http_request *req, int status, const char *head, size_t head_size,
                          int fd, int64_t offset, int64_t size);
+void http_reply_prepared_bytes(struct http_request *req, int status, const char *head,
+                               size_t head_size, const void *data, size_t size);
 
 /* --- conditions and ranges: pure functions --- */
 struct http_range {
