@@ -57,7 +57,8 @@ struct proposal {
     /* private */
     struct task task;
     struct proposal *next;
-    uint64_t id, deadline_ms, batch;
+    struct cluster *cluster;
+    uint64_t deadline_ms;
 };
 /* Calls on_done exactly once, later. The memory is yours again then. */
 void cluster_propose(struct cluster *c, struct proposal *p);
