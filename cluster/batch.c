@@ -110,7 +110,6 @@ static void on_applied(struct raft_apply *req, int status, void *result)
     if (b->migration)
         c->migrating = false;
     if (status == 0) {
-        guard_heartbeat_now(&c->guard); /* followers learn of the commit with the next message: now */
         to_fence(c, b);
         return;
     }

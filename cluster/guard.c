@@ -585,6 +585,17 @@ void guard_heartbeat_now(struct guard *g)
     }
 }
 
+raft_index guard_match_index(const struct guard *g, unsigned i)
+{
+#if GUARD_RULES
+    return is_leader(g) && i < g->raft->configuration.n ? g->raft->leader_state.progress[i].match_index : 0;
+#else
+    raft_index index = 0;
+    return is_leader(g) && raft_match_index(g->raft, g->raft->configuration.servers[i].id, &index) == 0
+               ? index : 0;
+#endif
+}
+
 raft_index guard_own_index(const struct guard *g)
 {
     return is_leader(g) && g->led == current_term(g) ? g->own : 0;

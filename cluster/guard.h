@@ -119,6 +119,9 @@ void guard_before_apply(struct guard *g);
  * the whole backlog. Never sends inside of libraft: asked there, it happens on the way out. */
 void guard_heartbeat_now(struct guard *g);
 
+/* Leader: the last entry that server `i` of the configuration is known to have stored. */
+raft_index guard_match_index(const struct guard *g, unsigned i);
+
 /* Leader: index of the entry that opened its term (all before it commits with it); 0: not leader, or
  * not appended yet. */
 raft_index guard_own_index(const struct guard *g);

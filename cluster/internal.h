@@ -66,6 +66,7 @@ struct peer {
     uint64_t promise_until_us; /* lower bound on our clock of its promise to vote for nobody */
     bool confirmed;            /* has answered in this term: older leases are gone */
     uint64_t applied;
+    uint64_t told_commit;      /* the commit index that it has been sent, having stored that far */
     bool low_disk;
     bool leaving;
 };

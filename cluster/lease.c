@@ -92,6 +92,7 @@ void lease_elected(struct cluster *c)
         p->lease_until_us = now + longer(lease_us(c));
         p->promise_until_us = 0;
         p->applied = 0;
+        p->told_commit = 0;
     }
     lease_step(c);
 }

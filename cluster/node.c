@@ -238,6 +238,26 @@ static void after_raft(void *arg)
     }
 }
 
+/* libraft tells a follower of a commit with its next message, which may be two heartbeats away; and one
+ * that comes before the follower has stored the entry moves nothing. So: a heartbeat to who has stored all
+ * that is committed and has not been told since. Acknowledgements wait for it (the fence). */
+static void tell_commit(struct cluster *c)
+{
+    const struct raft_configuration *conf = &c->raft.configuration;
+    raft_index commit = c->raft.commit_index;
+    bool beat = false;
+    for (unsigned i = 0; i < conf->n; i++) {
+        struct peer *p = peer_find(c, (int)conf->servers[i].id);
+        if (!p || p->id == c->options->id || p->told_commit >= commit || p->applied >= commit ||
+            guard_match_index(&c->guard, i) < commit)
+            continue;
+        p->told_commit = commit;
+        beat = true;
+    }
+    if (beat)
+        guard_heartbeat_now(&c->guard);
+}
+
 static void tail(struct cluster *c)
 {
     if (c->running) {
@@ -245,10 +265,12 @@ static void tail(struct cluster *c)
         if (!meta_batch_open(c->meta))
             meta_note_applied(c->meta, raft_last_applied(&c->raft));
         batch_fence_step(c);
-        if (c->leader)
+        if (c->leader) {
+            tell_commit(c);
             batch_step(c);
-        else
+        } else {
             forward_queue(c);
+        }
         forward_step(c);
         lease_tell_applied(c);
         guard_flush(&c->guard);
@@ -525,6 +547,8 @@ void cluster_stop(struct cluster *c, unsigned grace_ms)
     meta_checkpointer_stop();
     loop_stop(&c->loop);
     loop_join(&c->loop);
+    if (c->running)
+        raft_uv_close(&c->io);
     meta_close(c->meta);
     tls_context_free(c->tls_server);
     tls_context_free(c->tls_client);
