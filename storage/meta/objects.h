@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* storage/meta/objects.h: what the families of this folder share about objects and their keys.
+ * Not for other folders (meta_blob.h is). */
+#ifndef STORAGE_META_OBJECTS_H
+#define STORAGE_META_OBJECTS_H
+
+#include "storage/meta/sql.h"
+
+/* Puts a key into the garbage. The caller has taken it out of `upload` or `blob`. */
+void garbage_add(struct txn *t, const char *key, const char *store);
+/* One reference less; the last one turns the blob into garbage. */
+void blob_unref(struct txn *t, int64_t blob_id);
+/* An object of any state lives in that store. */
+bool store_in_use(struct txn *t, const char *store);
+bool store_has_blobs(struct txn *t, const char *store);
+/* A statement that gives at least one row. */
+bool sql_exists(struct txn *t, const char *text, const char *kinds, const char *a, const char *b);
+/* The next number of a counter: 1, 2, ... */
+int64_t counter_next(struct txn *t, const char *name);
+/* Drops hidden aliases whose stores are empty. */
+void alias_purge(struct txn *t);
+/* Of a deleted repository: its own aliases become hidden. */
+void alias_hide_all(struct txn *t, int64_t repo_id);
+
+#endif
