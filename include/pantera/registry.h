@@ -43,8 +43,18 @@ void registry_put(struct http_request *req, const struct repo *repo, const char 
                   const char *content_type, unsigned digest_kinds, registry_put_cb *done);
 
 /* GET and HEAD: row → policy → lease check → bytes, with conditions, ranges, ETag, sendfile. Replies
- * itself, also with failures (api_fail). */
-void registry_get(struct http_request *req, const struct repo *repo, const char *path);
+ * itself; `failed` shapes what can't be answered with bytes (mostly api_fail). False, without a reply:
+ * there is no such artifact, and this node was current after it had looked. */
+typedef void registry_fail_cb(struct http_request *req, enum err e, const struct why *why);
+MUST_USE bool registry_get(struct http_request *req, const struct repo *repo, const char *path,
+                           registry_fail_cb *failed);
+/* The same as an attachment ("Content-Disposition") of that name. */
+MUST_USE bool registry_download(struct http_request *req, const struct repo *repo, const char *path,
+                                const char *file_name, registry_fail_cb *failed);
+/* What a path names, without its bytes. NOT_FOUND. Strings are the arena's. */
+struct artifact_row;
+enum err registry_stat(struct registry *r, struct arena *a, const struct repo *repo,
+                       const char *path, struct artifact_row *ret);
 /* `done` with OK or NOT_FOUND. */
 void registry_delete(struct http_request *req, const struct repo *repo, const char *path,
                      void (*done)(struct http_request *req, enum err e, const struct why *why));
@@ -54,8 +64,9 @@ struct registry_entry {
     bool directory;
     int64_t size, modified_ms;   /* of a file */
 };
-/* Children of a folder ("" is the root) after `after` (NULL: from the start), at most `limit`; entries in
- * `a`. *ret_more: there are others. NOT_FOUND if there is no such folder. */
+/* Children of a folder ("" is the root) after `after` (a name, with a slash at the end if it was a
+ * directory; NULL: from the start), at most `limit`; entries in `a`, in the byte order of their paths.
+ * *ret_more: there are others. NOT_FOUND if there is no such folder. */
 enum err registry_list(struct registry *r, struct arena *a, const struct repo *repo,
                        const char *folder, const char *after, unsigned limit,
                        struct registry_entry **ret, unsigned *ret_count, bool *ret_more);

@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/registry/get.c: an artifact becomes a response.
+ *
+ *   row (warm, or read) → policy → lease → conditions → ranges → bytes
+ *
+ * Bytes come as a piece of a file (sendfile) or as pieces of memory from the store. A plain GET of an
+ * object that is warm and local takes the short way: a prepared head and a descriptor. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "pantera/buf.h"
+#include "pantera/clock.h"
+#include "pantera/ids.h"
+#include "pantera/limits.h"
+#include "pantera/log.h"
+#include "pantera/text.h"
+#include "src/registry/internal.h"
+
+struct get {
+    struct http_request *req;
+    struct registry *registry;
+    registry_fail_cb *failed;
+    const char *path;
+    struct warm_entry *entry;
+    struct store *store;
+    struct blob_get blob;
+    bool blob_open;
+    int fd;                      /* the entry's, or -1 */
+    /* What is sent: `count` pieces; more than one: multipart/byteranges. */
+    struct http_range ranges[LIMIT_RANGES];
+    unsigned count, at;
+    int status;
+    int64_t length;              /* of the reply */
+    bool begun;
+    char boundary[33];
+    char part_head[256];
+};
+
+static void release_entry(void *arg)
+{
+    warm_release(arg);
+}
+
+static void get_release(void *arg)
+{
+    struct get *g = arg;
+
+    if (g->blob_open)
+        blob_get_close(&g->blob);
+    if (g->store)
+        store_unref(g->registry, g->store);
+    warm_release(g->entry);
+}
+
+/* --- bytes --- */
+
+static void get_part(struct get *g);
+
+static void get_fail(struct get *g, enum err e, const struct why *why)
+{
+    if (e == ERR_NOT_FOUND) {
+        log_error("registry", "object %s of store '%s' is missing", g->entry->row.key,
+                  g->entry->row.store);
+        e = ERR_IO;
+    }
+    if (g->begun) {
+        log_warn("registry", "download of '%s' broke off: %s", g->path, why_text(why, e));
+        http_reply_abort(g->req);
+    } else {
+        g->failed(g->req, e, why);
+    }
+}
+
+static void get_begin(struct get *g)
+{
+    const char *type = g->entry->content_type;
+
+    if (g->begun)
+        return;
+    g->begun = true;
+    if (g->count > 1)
+        type = arena_printf(&g->req->arena, "multipart/byteranges; boundary=%s", g->boundary);
+    http_reply_begin(g->req, g->status, type, g->length);
+}
+
+static void on_part_sent(struct http_request *req, void *arg)
+{
+    struct get *g = arg;
+
+    (void)req;
+    if (g->blob_open) {
+        g->blob_open = false;
+        blob_get_close(&g->blob);
+    }
+    g->at++;
+    get_part(g);
+}
+
+static void on_file(struct blob_get *blob, int fd, void *arg)
+{
+    struct get *g = arg;
+    const struct http_range *r = &g->ranges[g->at];
+
+    (void)blob;
+    get_begin(g);
+    http_reply_file(g->req, fd, r->first, r->last - r->first + 1, on_part_sent, g);
+}
+
+static void on_piece_sent(struct http_request *req, void *arg)
+{
+    struct get *g = arg;
+
+    (void)req;
+    blob_get_more(&g->blob);
+}
+
+static void on_data(struct blob_get *blob, const void *data, size_t size, void *arg)
+{
+    struct get *g = arg;
+
+    (void)blob;
+    get_begin(g);
+    http_reply_write(g->req, data, size, on_piece_sent, g);
+}
+
+static void on_end(struct blob_get *blob, enum err e, const struct why *why, void *arg)
+{
+    struct get *g = arg;
+
+    (void)blob;
+    if (e)
+        get_fail(g, e, why);
+    else
+        on_part_sent(g->req, g);
+}
+
+static void get_bytes(struct get *g)
+{
+    static const struct blob_sink sink = { on_file, on_data, on_end };
+    const struct http_range *r = &g->ranges[g->at];
+    struct why why = { "" };
+    enum err e = OK;
+
+    if (g->fd >= 0) {
+        on_file(NULL, g->fd, g);
+        return;
+    }
+    if (!g->store)
+        e = store_ref(g->registry, g->entry->row.store, &g->store, &why);
+    if (!e)
+        e = blob_get_open(g->store->blobs, &g->blob, g->entry->row.key, g->entry->row.size,
+                          r->first, r->last - r->first + 1, &sink, g, &why);
+    if (e)
+        get_fail(g, e, &why);
+    else
+        g->blob_open = true;
+}
+
+static void on_part_head_sent(struct http_request *req, void *arg)
+{
+    (void)req;
+    get_bytes(arg);
+}
+
+static void on_all_sent(struct http_request *req, void *arg)
+{
+    (void)arg;
+    http_reply_end(req);
+}
+
+/* RFC 9110 §14.6: "\r\n--B\r\n", the part's headers, its bytes; "\r\n--B--\r\n" at the end. */
+static int part_head(const struct get *g, const struct http_range *r, char *ret, size_t size)
+{
+    return snprintf(ret, size,
+                    "\r\n--%s\r\nContent-Type: %.120s\r\nContent-Range: bytes %lld-%lld/%lld\r\n\r\n",
+                    g->boundary, g->entry->content_type, (long long)r->first, (long long)r->last,
+                    (long long)g->entry->row.size);
+}
+
+static void get_part(struct get *g)
+{
+    int n;
+
+    if (g->count == 1 && g->at == 0) {
+        get_bytes(g);
+    } else if (g->count == 1) {
+        http_reply_end(g->req);
+    } else if (g->at < g->count) {
+        n = part_head(g, &g->ranges[g->at], g->part_head, sizeof g->part_head);
+        get_begin(g);
+        http_reply_write(g->req, g->part_head, (size_t)n, on_part_head_sent, g);
+    } else {
+        n = snprintf(g->part_head, sizeof g->part_head, "\r\n--%s--\r\n", g->boundary);
+        http_reply_write(g->req, g->part_head, (size_t)n, on_all_sent, g);
+    }
+}
+
+/* --- heads --- */
+
+static void set_headers(struct get *g, bool with_body)
+{
+    struct warm_entry *e = g->entry;
+    const struct digest_values *d = &e->row.digests;
+    char hex[65];
+
+    http_set_header(g->req, "ETag", e->etag);
+    http_set_header(g->req, "Last-Modified", e->last_modified);
+    http_set_header(g->req, "Accept-Ranges", "bytes");
+    if (!with_body)
+        return;
+    http_set_header(g->req, "X-Content-Type-Options", "nosniff");
+    hex_encode(d->sha256, 32, hex);
+    http_set_header(g->req, "X-Checksum-Sha256", hex);
+    if (d->kinds & DIGEST_SHA1) {
+        hex_encode(d->sha1, 20, hex);
+        http_set_header(g->req, "X-Checksum-Sha1", hex);
+    }
+    if (d->kinds & DIGEST_MD5) {
+        hex_encode(d->md5, 16, hex);
+        http_set_header(g->req, "X-Checksum-Md5", hex);
+    }
+}
+
+/* The head of a 200, to be sent as it is: what http_reply_prepared adds is left out. */
+static void entry_prepare(struct warm_entry *e)
+{
+    const struct digest_values *d = &e->row.digests;
+    char hex[65];
+    struct buf b;
+
+    buf_init(&b, KIB(4));
+    hex_encode(d->sha256, 32, hex);
+    (void)buf_printf(&b, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nETag: %s\r\nLast-Modified: %s\r\n"
+                         "Accept-Ranges: bytes\r\nX-Content-Type-Options: nosniff\r\n"
+                         "X-Checksum-Sha256: %s\r\n", e->content_type, e->etag, e->last_modified,
+                     hex);
+    if (d->kinds & DIGEST_SHA1) {
+        hex_encode(d->sha1, 20, hex);
+        (void)buf_printf(&b, "X-Checksum-Sha1: %s\r\n", hex);
+    }
+    if (d->kinds & DIGEST_MD5) {
+        hex_encode(d->md5, 16, hex);
+        (void)buf_printf(&b, "X-Checksum-Md5: %s\r\n", hex);
+    }
+    if (!buf_err(&b)) {
+        e->head = arena_memdup(&e->arena, b.data, b.length);
+        e->head_size = b.length;
+    }
+    buf_free(&b);
+}
+
+static const char *type_of_name(const char *path)
+{
+    static const char *const types[][2] = {
+        { ".txt", "text/plain; charset=utf-8" }, { ".md", "text/markdown; charset=utf-8" },
+        { ".html", "text/html; charset=utf-8" }, { ".htm", "text/html; charset=utf-8" },
+        { ".json", "application/json" },         { ".xml", "application/xml" },
+        { ".pom", "application/xml" },           { ".yaml", "application/yaml" },
+        { ".yml", "application/yaml" },          { ".css", "text/css" },
+        { ".js", "text/javascript" },            { ".csv", "text/csv" },
+        { ".pdf", "application/pdf" },           { ".png", "image/png" },
+        { ".jpg", "image/jpeg" },                { ".jpeg", "image/jpeg" },
+        { ".gif", "image/gif" },                 { ".svg", "image/svg+xml" },
+        { ".zip", "application/zip" },           { ".jar", "application/java-archive" },
+        { ".tar", "application/x-tar" },         { ".gz", "application/gzip" },
+        { ".tgz", "application/gzip" },          { ".bz2", "application/x-bzip2" },
+        { ".xz", "application/x-xz" },           { ".zst", "application/zstd" },
+    };
+    const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
+
+    for (size_t i = 0; dot && i < sizeof types / sizeof *types; i++)
+        if (!strcasecmp(dot, types[i][0]))
+            return types[i][1];
+    return "application/octet-stream";
+}
+
+/* A header's value, whatever was stored: it goes into a prepared head unseen by http_set_header. */
+static bool header_safe(const char *value)
+{
+    size_t n = strlen(value);
+
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)value[i] < 0x20 || value[i] == 0x7f)
+            return false;
+    return n > 0 && n <= 120;
+}
+
+static enum err entry_load(struct registry *r, struct warm_entry *e)
+{
+    struct artifact_row *row = &e->row;
+    char hex[65], date[32];
+
+    if (artifact_get(r->worker->reader, &e->arena, e->repo_id, e->path, row))
+        return ERR_NOT_FOUND;
+    hex_encode(row->digests.sha256, 32, hex);
+    e->etag = arena_printf(&e->arena, "\"%s\"", hex);
+    e->last_modified = arena_strdup(&e->arena, clock_http_date(row->modified_ms, date));
+    e->content_type = row->content_type && header_safe(row->content_type) ? row->content_type
+                                                                          : type_of_name(e->path);
+    entry_prepare(e);
+    return OK;
+}
+
+/* The current entry of that path, with a reference. */
+static enum err entry_get(struct registry *r, int64_t repo_id, const char *path,
+                          struct warm_entry **ret)
+{
+    struct warm_entry *e = warm_find(r->warm, repo_id, path);
+    enum err err;
+
+    if (!e) {
+        e = warm_entry_new(repo_id, path);
+        if ((err = entry_load(r, e))) {
+            warm_release(e);
+            return err;
+        }
+        warm_add(r->warm, e);
+    }
+    *ret = e;
+    return OK;
+}
+
+/* A descriptor, if it can be had without waiting. */
+static void entry_open(struct registry *r, struct warm_entry *e)
+{
+    struct store *s;
+    int fd;
+
+    if (e->fd >= 0 || e->row.size == 0 || store_ref(r, e->row.store, &s, NULL))
+        return;
+    fd = blob_open_now(s->blobs, e->row.key);
+    store_unref(r, s);
+    if (fd >= 0)
+        warm_set_fd(r->warm, e, fd);
+}
+
+/* --- the slow way --- */
+
+static void reply_range_failed(struct get *g)
+{
+    char range[48];
+
+    snprintf(range, sizeof range, "bytes */%lld", (long long)g->entry->row.size);
+    http_set_header(g->req, "Content-Range", range);
+    g->failed(g->req, ERR_RANGE, NULL);
+}
+
+/* Chooses what is sent. False: it was answered. */
+static bool get_plan(struct get *g, const char *range)
+{
+    int64_t size = g->entry->row.size;
+    int n = range && g->req->method == HTTP_M_GET ? http_ranges(range, size, g->ranges) : 0;
+    char text[80];
+
+    if (n < 0) {
+        reply_range_failed(g);
+        return false;
+    }
+    g->status = n ? 206 : 200;
+    g->count = n ? (unsigned)n : 1;
+    if (!n)
+        g->ranges[0] = (struct http_range){ 0, size - 1 };
+    g->length = g->ranges[0].last - g->ranges[0].first + 1;
+    if (n == 1) {
+        snprintf(text, sizeof text, "bytes %lld-%lld/%lld", (long long)g->ranges[0].first,
+                 (long long)g->ranges[0].last, (long long)size);
+        http_set_header(g->req, "Content-Range", text);
+    } else if (n > 1) {
+        random_hex(g->boundary, 16);
+        g->length = (int64_t)sizeof "\r\n----\r\n" - 1 + 32;
+        for (int i = 0; i < n; i++)
+            g->length += part_head(g, &g->ranges[i], g->part_head, sizeof g->part_head) +
+                         g->ranges[i].last - g->ranges[i].first + 1;
+    }
+    return true;
+}
+
+static void get_full(struct http_request *req, struct warm_entry *entry, const char *path,
+                     registry_fail_cb *failed)
+{
+    struct get *g = arena_alloc(&req->arena, sizeof *g);
+    const char *range = http_header(req, "range");
+    int verdict;
+
+    *g = (struct get){ .req = req, .registry = worker_of(req)->registry, .failed = failed,
+                       .entry = entry, .path = arena_strdup(&req->arena, path), .fd = -1 };
+    http_on_end(req, get_release, g);
+    verdict = http_conditions(req, entry->etag, entry->row.modified_ms, &range);
+    if (verdict == 304) {
+        set_headers(g, false);
+        http_reply(req, 304, NULL, NULL, 0);
+        return;
+    }
+    if (verdict == 412) {
+        failed(req, ERR_PRECONDITION, NULL);
+        return;
+    }
+    if (!get_plan(g, range))
+        return;
+    set_headers(g, true);
+    if (req->method == HTTP_M_HEAD || entry->row.size == 0) {
+        get_begin(g);
+        http_reply_end(req);
+        return;
+    }
+    entry_open(g->registry, entry);
+    g->fd = entry->fd; /* open as long as we hold the entry */
+    get_part(g);
+}
+
+/* --- entrance --- */
+
+/* Any header that makes an answer other than "all of it". */
+static bool is_plain(const struct http_request *req)
+{
+    return req->method == HTTP_M_GET && !http_header(req, "range") &&
+           !http_header(req, "if-none-match") && !http_header(req, "if-modified-since") &&
+           !http_header(req, "if-match") && !http_header(req, "if-unmodified-since");
+}
+
+/* Row, policy, lease. *ret NULL: answered. False: not found. */
+static bool get_admit(struct http_request *req, const struct repo *repo, const char *path,
+                      struct warm_entry **ret, registry_fail_cb *failed)
+{
+    struct worker *w = worker_of(req);
+    struct policy_verdict verdict = { .allowed = true };
+    struct why why = { "" };
+    enum err e = entry_get(w->registry, repo->id, path, ret), answer = OK;
+
+    if (!e)
+        verdict = registry_policy(req, repo, path, &(*ret)->row);
+    /* After reading: what this node has read is the truth only if it still holds its lease. */
+    if (!cluster_current(w->cluster))
+        answer = ERR_NOT_CURRENT;
+    else if (!verdict.allowed)
+        answer = fail(&why, ERR_FORBIDDEN, "%s", verdict.reason);
+    if (!answer)
+        return e == OK;
+    if (!e)
+        warm_release(*ret);
+    *ret = NULL;
+    failed(req, answer, &why);
+    return true;
+}
+
+bool registry_get(struct http_request *req, const struct repo *repo, const char *path,
+                  registry_fail_cb *failed)
+{
+    struct warm_entry *entry;
+
+    if (!get_admit(req, repo, path, &entry, failed))
+        return false;
+    if (!entry)
+        return true;
+    if (entry->fd >= 0 && entry->head && is_plain(req)) {
+        http_on_end(req, release_entry, entry);
+        http_reply_prepared(req, 200, entry->head, entry->head_size, entry->fd, 0,
+                            entry->row.size);
+        return true;
+    }
+    get_full(req, entry, path, failed);
+    return true;
+}
+
+/* RFC 6266 and RFC 8187: the name as it is in UTF-8, and a plain one for those that can't read that. */
+bool registry_download(struct http_request *req, const struct repo *repo, const char *path,
+                       const char *file_name, registry_fail_cb *failed)
+{
+    char *plain = arena_strdup(&req->arena, file_name);
+    struct warm_entry *entry;
+
+    if (!get_admit(req, repo, path, &entry, failed))
+        return false;
+    if (!entry)
+        return true;
+    for (char *c = plain; *c; c++)
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f || *c == '"' || *c == '\\')
+            *c = '_';
+    http_set_header(req, "Content-Disposition",
+                    arena_printf(&req->arena, "attachment; filename=\"%s\"; filename*=UTF-8''%s",
+                                 plain, percent_encode(&req->arena, file_name, false)));
+    get_full(req, entry, path, failed);
+    return true;
+}
+
+enum err registry_stat(struct registry *r, struct arena *a, const struct repo *repo,
+                       const char *path, struct artifact_row *ret)
+{
+    return artifact_get(r->worker->reader, a, repo->id, path, ret);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/registry/internal.h: what the files of this folder share: a worker's registry, open stores, reserved
+ * keys, policy. Nobody else includes it. */
+#ifndef REGISTRY_INTERNAL_H
+#define REGISTRY_INTERNAL_H
+
+#include "pantera/meta_artifact.h"
+#include "pantera/registry.h"
+
+#define KEY_SIZE 48 /* "blobs/ab/abcd…" */
+
+struct repo_entry {
+    struct repo pub;
+    char *store;                 /* name of the store that new bytes go to; NULL: its alias is gone */
+    struct repo_entry *next;     /* in its bucket, or retired */
+    struct arena arena;
+    json_t *config;
+};
+
+/* A store that this worker has open. */
+struct store {
+    char *name, *config;         /* config: the alias's, sealed, as it was when this was opened */
+    struct blob_store *blobs;
+    unsigned users;              /* operations that run on it */
+    bool retired;                /* not the current one of that name any more */
+    struct store *next;
+};
+
+enum { REPO_BUCKETS = 256, REPO_CACHE = 1024 };
+
+struct warm;
+struct gc;
+
+struct registry {
+    struct worker *worker;
+    struct repo_entry *repos[REPO_BUCKETS], *retired;
+    unsigned repo_count;
+    uint64_t repo_stamp, store_stamp;
+    struct task retire_task;
+    bool retire_posted;
+    struct store *stores;
+    struct warm *warm;
+    struct gc *gc;
+};
+
+static inline struct repo_entry *repo_entry_of(const struct repo *repo)
+{
+    return container_of(repo, struct repo_entry, pub);
+}
+
+/* An open store by name, with a use that store_unref ends. NOT_FOUND: no such alias; what
+ * blob_store_open said. */
+enum err store_ref(struct registry *r, const char *name, struct store **ret, struct why *why);
+void store_unref(struct registry *r, struct store *s);
+void stores_close(struct registry *r);
+
+/* --- reserved keys: keys.c; one pool a process --- */
+struct key_wait {
+    struct task task;
+    struct key_wait *next;
+    struct loop *home;
+    struct cluster *cluster;
+    char key[KEY_SIZE];          /* out, when err is OK */
+    enum err err;
+    struct why why;
+    void (*done)(struct key_wait *w);
+};
+void keys_ref(struct cluster *c);
+void keys_unref(void);
+/* True: w->key is there. False: done comes later, once; w->home and done are set. */
+bool keys_take(const char *store, struct key_wait *w);
+void keys_give_back(const char *store, const char *key); /* nothing was written under it */
+void keys_abandon(const char *key, struct loop *home);   /* something may have been */
+void keys_forget(const char *store); /* the alias points elsewhere: its reserved keys are worth nothing */
+/* Once a process, when it may propose: makes this start known, which frees what earlier ones held. And
+ * from time to time: sends what was abandoned. */
+void keys_tick(struct loop *home);
+
+/* --- the warm path: warm.c --- */
+struct warm_entry {
+    struct warm_entry *next;               /* in its bucket */
+    struct warm_entry *newer, *older;      /* by use */
+    unsigned refs;
+    int64_t repo_id;
+    char *path;
+    uint64_t hash, stamp, repo_stamp;
+    /* The row and what is made from it; strings are the arena's. */
+    struct artifact_row row;
+    struct arena arena;
+    int fd;                                /* of the whole object, or -1 */
+    const char *etag, *content_type, *last_modified;
+    char *head;                            /* of a 200 with the whole object */
+    size_t head_size;
+};
+struct warm *warm_new(void);
+void warm_free(struct warm *w); /* entries in use live on until released */
+/* The current entry, with a reference; NULL: read the row. */
+struct warm_entry *warm_find(struct warm *w, int64_t repo_id, const char *path);
+/* An empty entry with its stamps and a reference: fill it from the replica after this, then add it. */
+struct warm_entry *warm_entry_new(int64_t repo_id, const char *path);
+void warm_add(struct warm *w, struct warm_entry *e);
+/* An entry without a descriptor has got one; takes it. */
+void warm_set_fd(struct warm *w, struct warm_entry *e, int fd);
+void warm_release(struct warm_entry *e);
+
+/* --- policy: policy.c. The one decision about an artifact, asked at the index and at the bytes. --- */
+struct policy_verdict {
+    bool allowed;
+    const char *reason;
+};
+struct policy_verdict registry_policy(const struct http_request *req, const struct repo *repo,
+                                      const char *path, const struct artifact_row *row);
+
+#endif
