@@ -7,7 +7,7 @@
 
 #include "pantera/ids.h"
 
-static const struct blob_ops *const kinds[] = { &blob_fs_ops };
+static const struct blob_ops *const kinds[] = { &blob_fs_ops, &blob_s3_ops };
 
 static const struct blob_ops *kind_of(const json_t *config, struct why *why)
 {
