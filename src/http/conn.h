@@ -3,7 +3,7 @@
  * this folder aside.
  * server.c   listeners, accept, timer, drain, pools      conn.c      a connection's states and its input
  * output.c   segments → socket, TLS, sendfile            exchange.c  a request's beginning and end
- * parse.c    bytes → head, body pieces (llhttp)          head.c      is this head legal? → struct http_request
+ * parse.c    bytes → head, body pieces (llhttp)          head.c      is this head legal? → request
  * body.c     request bodies → handlers                   response.c  handlers → segments
  * Rule of lifetimes: handlers are called from conn_run only, which is never entered twice, and only
  * conn_run ends an exchange or closes a connection. Whatever the public functions are asked to do, they

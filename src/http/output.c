@@ -36,8 +36,10 @@ static size_t before_file(const struct output *out)
 static size_t cut(struct span *span, size_t n)
 {
     size_t part = n < span->left ? n : span->left;
-    span->at += part;
-    span->left -= part;
+    if (part) { /* an unused one points nowhere */
+        span->at += part;
+        span->left -= part;
+    }
     return n - part;
 }
 

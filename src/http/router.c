@@ -190,10 +190,8 @@ static bool walk(struct match *m, const struct node *n, const char *at, unsigned
     if (n->name && length) {
         m->at[params] = at;
         m->lengths[params] = length;
-        if (last ? take_row(m, n->name) : walk(m, n->name, at + length + 1, params + 1)) {
-            /* the deepest frame knows the count; all frames of the match have set theirs */
+        if (last ? take_row(m, n->name) : walk(m, n->name, at + length + 1, params + 1))
             return true;
-        }
         m->at[params] = NULL;
     }
     if (n->rest && take_row(m, n->rest)) {
@@ -207,17 +205,15 @@ static const char *list_allowed(struct http_request *req, unsigned allowed)
 {
     static const unsigned all[] = { HTTP_M_GET, HTTP_M_HEAD, HTTP_M_PUT, HTTP_M_POST,
                                     HTTP_M_DELETE, HTTP_M_PATCH, HTTP_M_OPTIONS };
-    char text[64] = "";
+    const char *text = "";
     if (allowed & HTTP_M_GET)
         allowed |= HTTP_M_HEAD;
     allowed |= HTTP_M_OPTIONS;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (allowed & all[i]) {
-            if (text[0])
-                strcat(text, ", ");
-            strcat(text, http_method_name((enum http_method)all[i]));
-        }
-    return arena_strdup(&req->arena, text);
+        if (allowed & all[i])
+            text = arena_printf(&req->arena, "%s%s%s", text, *text ? ", " : "",
+                                http_method_name((enum http_method)all[i]));
+    return text;
 }
 
 enum err http_route(const struct http_router *r, struct http_request *req, const char **ret_allow,

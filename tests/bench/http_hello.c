@@ -85,7 +85,7 @@ int main(int argc, char **argv)
     }
     size = st.st_size;
     struct why why = { "" };
-    struct http_listener_options options = { .host = "127.0.0.1", .port = atoi(argv[1]),
+    struct http_listener_options options = { .host = "127.0.0.1", .port = (int)strtol(argv[1], NULL, 10),
                                              .on_request = on_request };
     if (argc > 4 && tls_context_new(true, argv[3], argv[4], NULL, &options.tls, &why)) {
         fprintf(stderr, "%s\n", why.text);
