@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Error bodies, in the shape that the clients of each API read. */
+#include "api/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum dialect dialect_of(const struct http_request *req)
+{
+    if (req->listener->dialect == DIALECT_PANTERA &&
+        strncmp(req->target, "/api/v1/search", 14) == 0)
+        return DIALECT_SEARCH;
+    return (enum dialect)req->listener->dialect;
+}
+
+static const char *json_body(struct arena *a, json_t *body)
+{
+    char *text = json_dumps(body, JSON_COMPACT);
+    const char *copy = text ? arena_strdup(a, text) : "{}";
+    free(text);
+    json_decref(body);
+    return copy;
+}
+
+const char *dialect_body(struct arena *a, enum dialect d, enum err e, const char *text,
+                         const char **ret_type)
+{
+    *ret_type = "application/json";
+    /* json_pack's s? … a text that is not UTF-8 (a header came back in it) must not lose the body. */
+    json_t *message = json_string(text);
+    if (!message)
+        message = json_string(err_text(e));
+    switch (d) {
+    case DIALECT_PANTERA:
+        return json_body(a, json_pack("{s:s, s:o, s:i}", "error", err_code(e), "message", message,
+                                      "status", err_status(e)));
+    case DIALECT_SEARCH:
+        return json_body(a, json_pack("{s:i, s:o}", "code", err_status(e), "message", message));
+    case DIALECT_OCI:
+        return json_body(a, json_pack("{s:[{s:s, s:o}]}", "errors", "code", err_code(e), "message",
+                                      message));
+    case DIALECT_PLAIN:
+        json_decref(message);
+        *ret_type = "text/plain; charset=utf-8";
+        return arena_printf(a, "%s\n", text);
+    case DIALECT_BARE:
+        break;
+    }
+    json_decref(message);
+    *ret_type = NULL;
+    return "";
+}

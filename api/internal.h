@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* api/internal.h: what api's files share: the route table, the request's phases, metrics. */
+#ifndef API_INTERNAL_H
+#define API_INTERNAL_H
+
+#include "pantera/api.h"
+
+/* Every handler of routes.def. */
+#define ROUTE(method, pattern, permission, handler, limit, summary) \
+    void handler(struct http_request *req);
+#include "api/routes.def"
+#undef ROUTE
+
+extern const struct api_route api_routes[];
+extern const unsigned api_routes_count;
+
+
+/* --- metrics.c: counters of one worker each, added up when somebody asks --- */
+void metrics_began(struct http_request *req);
+void metrics_finished(struct http_request *req);
+void metrics_render(struct http_request *req);
+
+/* --- access_log.c --- */
+void access_log_write(struct http_request *req);
+
+/* --- dialect.c --- */
+enum dialect dialect_of(const struct http_request *req);
+/* The body of an error; the arena's. *ret_type its content type; NULL: no body. */
+const char *dialect_body(struct arena *a, enum dialect d, enum err e, const char *text,
+                         const char **ret_type);
+
+/* That this user must change the password first. */
+bool must_change_first(const struct http_request *req);
+static inline const struct principal *principal_of(const struct http_request *req)
+{
+    return req->principal;
+}
+/* An error that was read from the replica: true only if this node is current. */
+void api_refuse(struct http_request *req, enum err e, const struct why *why);
+/* A user or role by name may be put by whoever has `update` or `create`; FORBIDDEN with neither. */
+enum err may_put(const struct http_request *req, enum permission create, enum permission update);
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The repository port: what is ours begins with a dot; the rest is /:repo/… in the forms that
+ * rest-endpoints lists (a global prefix, /api/, a type's name before the repository), handed to the
+ * format of the repository. Who asks is known before any name is looked up: names don't leak. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/internal.h"
+#include "pantera/format.h"
+#include "pantera/gen.h"
+#include "pantera/meta_setting.h"
+#include "pantera/registry.h"
+#include "pantera/text.h"
+
+/* Global prefixes, as this worker's thread read them under a stamp. */
+static __thread struct {
+    uint64_t stamp; /* GEN_POLICY + 1; 0: never read */
+    json_t *list;
+} prefixes;
+
+
+static bool is_prefix(struct http_request *req, const char *segment, size_t length)
+{
+    uint64_t stamp = gen_get(GEN_POLICY, 0) + 1;
+    size_t i;
+    const json_t *item;
+    if (prefixes.stamp != stamp) {
+        json_decref(prefixes.list);
+        prefixes.list = setting_get(worker_of(req)->reader, "prefixes");
+        prefixes.stamp = stamp;
+    }
+    json_array_foreach(prefixes.list, i, item)
+        if (json_is_string(item) && json_string_length(item) == length &&
+            memcmp(json_string_value(item), segment, length) == 0)
+            return true;
+    return false;
+}
+
+/* "a/b/c" → "a", and what follows the slash ("" at the end). */
+static const char *segment_of(struct http_request *req, const char *path, const char **ret_rest)
+{
+    size_t n = strcspn(path, "/");
+    *ret_rest = path[n] ? path + n + 1 : path + n;
+    return arena_strndup(&req->arena, path, n);
+}
+
+static const struct repo *repo_find(struct http_request *req, const char *path,
+                                    const char **ret_name, const char **ret_path)
+{
+    struct registry *registry = worker_of(req)->registry;
+    const char *rest, *deeper, *first = segment_of(req, path, &rest);
+    if (strcmp(first, "api") == 0 && *rest) {
+        first = segment_of(req, rest, &rest);
+        /* A type's name only if a repository follows; else it is the repository. */
+        if (format_by_alias(first) && *rest) {
+            const char *second = segment_of(req, rest, &deeper);
+            const struct repo *repo = registry_repo(registry, second);
+            if (repo) {
+                *ret_name = second;
+                *ret_path = deeper;
+                return repo;
+            }
+        }
+    }
+    *ret_name = first;
+    *ret_path = rest;
+    return registry_repo(registry, first);
+}
+
+static void guarded(struct http_request *req, enum err e, const struct why *why, void *arg)
+{
+    const char *name, *path, *whole = arg;
+    if (e) {
+        api_fail(req, e, why);
+        return;
+    }
+    if (must_change_first(req)) {
+        api_fail_text(req, ERR_FORBIDDEN, "the password must be changed first");
+        return;
+    }
+    size_t first = strcspn(whole, "/");
+    if (is_prefix(req, whole, first))
+        whole += whole[first] ? first + 1 : first;
+    if (!*whole) {
+        http_reply(req, 204, NULL, "", 0);
+        return;
+    }
+    const struct repo *repo = repo_find(req, whole, &name, &path);
+    if (!repo) {
+        struct why unknown;
+        api_refuse(req, fail(&unknown, ERR_NOT_FOUND, "Repository '%.200s' not found", name),
+                   &unknown);
+        return;
+    }
+    const struct format *format = format_find(repo->format);
+    if (format)
+        format->handle(req, repo, path);
+    else
+        api_fail_text(req, ERR_NOT_IMPLEMENTED, "no format '%.60s' here", repo->format);
+}
+
+static void reply_json(struct http_request *req, int status, const char *text)
+{
+    http_reply(req, status, "application/json", text, strlen(text));
+}
+
+static void get_ready(struct http_request *req)
+{
+    if (cluster_current(worker_of(req)->cluster)) {
+        reply_json(req, 200, "{\"status\":\"ready\"}");
+        return;
+    }
+    http_set_header(req, "Retry-After", "1");
+    reply_json(req, 503, "{\"status\":\"not current\"}");
+}
+
+/* What is public. No I/O in any of it. */
+static bool special(struct http_request *req)
+{
+    const char *t = req->target;
+    bool get = req->method & (HTTP_M_GET | HTTP_M_HEAD);
+    if (strcmp(t, "/.health") == 0) {
+        reply_json(req, 200, "{\"status\":\"ok\"}");
+    } else if (strcmp(t, "/") == 0 || strcmp(t, "*") == 0 || !*t) {
+        http_reply(req, 204, NULL, "", 0);
+    } else if (strcmp(t, "/.ready") != 0 && strcmp(t, "/.version") != 0) {
+        return false;
+    } else if (!get) {
+        http_set_header(req, "Allow", "GET, HEAD");
+        api_fail(req, ERR_METHOD, NULL);
+    } else if (t[1 + 1] == 'r') {
+        get_ready(req);
+    } else {
+        reply_json(req, 200, "[{\"version\":\"" PANTERA_VERSION "\"}]");
+    }
+    return true;
+}
+
+void api_on_repository_request(struct http_request *req)
+{
+    struct why why = { "" };
+    char *path;
+    metrics_began(req);
+    if (special(req))
+        return;
+    enum err e = path_normalise(&req->arena, req->target, strlen(req->target), &path, &why);
+    if (e)
+        api_fail(req, e, &why);
+    else
+        auth_guard(worker_of(req)->auth, req, PERM_ANYONE, guarded, path + 1);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Signing tokens on the pool, and the policy of how long they live. Whether a refresh or API token gets
+ * its row is the caller's business (operation token.add): without one it is worth nothing. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "pantera/clock.h"
+#include "pantera/config.h"
+#include "pantera/ids.h"
+#include "pantera/meta_setting.h"
+#include "pantera/tether.h"
+#include "src/auth/internal.h"
+
+struct issue {
+    struct work work;
+    struct http_request *req; /* NULL: gone */
+    struct tether *tether;
+    struct token_order orders[TOKEN_ORDERS];
+    char *tokens[TOKEN_ORDERS];
+    unsigned count;
+    enum err err;
+    int64_t epoch_ms;
+    char *user, *context, *private_pem;
+    char kid[64];
+    void (*done)(struct http_request *req, enum err e, const struct why *why,
+                 struct token_order *orders, void *arg);
+    void *arg;
+};
+
+static void issue_run(struct work *work)
+{
+    struct issue *i = container_of(work, struct issue, work);
+    for (unsigned n = 0; n < i->count && !i->err; n++) {
+        const struct token_order *o = &i->orders[n];
+        struct claims c = {
+            .user = i->user, .context = i->context, .id = o->id, .kid = i->kid, .type = o->type,
+            .epoch_ms = i->epoch_ms, .issued_ms = o->issued_ms, .expires_ms = o->expires_ms,
+        };
+        i->err = token_build(&c, i->private_pem, &i->tokens[n]);
+    }
+}
+
+static void issue_done(struct work *work)
+{
+    struct issue *i = container_of(work, struct issue, work);
+    struct why why = { "" };
+    if (i->req) {
+        tether_cut(i->tether);
+        struct token_order *orders =
+            arena_memdup(&i->req->arena, i->orders, i->count * sizeof *orders);
+        for (unsigned n = 0; n < i->count && !i->err; n++)
+            orders[n].token = arena_strdup(&i->req->arena, i->tokens[n]);
+        enum err e = i->err ? fail(&why, i->err, "a token could not be signed") : OK;
+        i->done(i->req, e, &why, orders, i->arg);
+    }
+    for (unsigned n = 0; n < i->count; n++)
+        free(i->tokens[n]);
+    explicit_bzero(i->private_pem, strlen(i->private_pem));
+    free(i->private_pem);
+    free(i->user);
+    free(i->context);
+    free(i);
+}
+
+void auth_issue(struct auth *a, struct http_request *req, const struct principal *p,
+                const struct token_order *orders, unsigned count,
+                void (*done)(struct http_request *req, enum err e, const struct why *why,
+                             struct token_order *orders, void *arg),
+                void *arg)
+{
+    struct why why = { "" };
+    check(count <= TOKEN_ORDERS);
+    keyring_refresh(&a->keyring, a->o.reader, cluster_seal_key(a->o.cluster));
+    if (!a->keyring.private_pem) {
+        enum err e = fail(&why, ERR_UNAVAILABLE, "there is no key to sign tokens with yet");
+        done(req, e, &why, NULL, arg);
+        return;
+    }
+    struct issue *i = calloc(1, sizeof *i);
+    check(i);
+    memcpy(i->orders, orders, count * sizeof *orders);
+    i->count = count;
+    i->epoch_ms = p->epoch_ms;
+    i->user = strdup(p->name);
+    i->context = strdup(p->context);
+    i->private_pem = strdup(a->keyring.private_pem);
+    memcpy(i->kid, a->keyring.kid, sizeof i->kid);
+    for (unsigned n = 0; n < count; n++) {
+        struct token_order *o = &i->orders[n];
+        random_uuid(o->id);
+        o->issued_ms = clock_wall_ms();
+        /* Whole seconds, as the claim: row and token must end together. */
+        o->expires_ms = o->lifetime_ms ? (o->issued_ms + o->lifetime_ms) / 1000 * 1000 : 0;
+    }
+    i->done = done;
+    i->arg = arg;
+    i->tether = tether_tie(req, &i->req);
+    work_submit(&i->work, a->o.loop, issue_run, issue_done);
+}
+
+static void policy_int(const json_t *o, const char *key, int64_t *value)
+{
+    const json_t *v = json_object_get(o, key);
+    if (json_is_integer(v) && json_integer_value(v) > 0)
+        *value = json_integer_value(v);
+}
+
+void token_policy_read(struct meta_reader *r, const struct config *c, struct token_policy *ret)
+{
+    json_t *setting = setting_get(r, "auth_settings");
+    *ret = (struct token_policy){
+        .access_s = c->access_token_expiry_s > 0 ? c->access_token_expiry_s : 3600,
+        .refresh_s = c->refresh_token_expiry_s > 0 ? c->refresh_token_expiry_s : 604800,
+        .api_max_days = 90,
+        .permanent = false,
+    };
+    policy_int(setting, "access_token_expiry_seconds", &ret->access_s);
+    policy_int(setting, "refresh_token_expiry_seconds", &ret->refresh_s);
+    policy_int(setting, "api_token_max_expiry_days", &ret->api_max_days);
+    const json_t *permanent = json_object_get(setting, "allow_permanent_tokens");
+    if (json_is_boolean(permanent))
+        ret->permanent = json_is_true(permanent);
+    json_decref(setting);
+}
