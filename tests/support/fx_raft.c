@@ -99,12 +99,87 @@ static int machine_restore(struct raft_fsm *fsm, struct raft_buffer *buf)
 
 /* ---- a disk and a network with more faults than the fixture's ---- */
 
+/* The fixture truncates at once, behind the back of writes that are under way, and lets a write with a
+ * shorter latency overtake. A disk does neither. */
+struct fx_disk_op {
+    struct fx_disk_op *next;
+    struct raft_io_append inner;
+    struct raft_io_append *req; /* NULL: a truncation */
+    raft_io_append_cb cb;
+    const struct raft_entry *entries;
+    unsigned n;
+    raft_index index;
+    struct raft_io *io;
+};
+
+static void disk_run(struct fx_server *s);
+
+static void on_written(struct raft_io_append *inner, int status)
+{
+    struct fx_disk_op *op = inner->data;
+    struct fx_server *s = &current->s[index_of(op->io)];
+    struct raft_io_append *req = op->req;
+    raft_io_append_cb cb = op->cb;
+    free(op);
+    s->writing = false;
+    disk_run(s);
+    cb(req, status);
+}
+
+static int disk_start(struct fx_server *s, struct fx_disk_op *op)
+{
+    op->inner.data = op;
+    s->writing = true;
+    int rv = s->pristine.append(op->io, &op->inner, op->entries, op->n, on_written);
+    if (rv != 0) {
+        s->writing = false;
+        free(op);
+    }
+    return rv;
+}
+
+static void disk_run(struct fx_server *s)
+{
+    while (s->disk != NULL && !s->writing) {
+        struct fx_disk_op *op = s->disk;
+        s->disk = op->next;
+        if (op->req == NULL) {
+            check(s->pristine.truncate(op->io, op->index) == 0);
+            free(op);
+        } else {
+            check(disk_start(s, op) == 0); /* io_fault is for a disk at rest */
+        }
+    }
+}
+
+static int disk_add(struct fx_server *s, const struct fx_disk_op *op)
+{
+    struct fx_disk_op *copy = malloc(sizeof *copy);
+    check(copy != NULL);
+    *copy = *op;
+    if (s->disk == NULL && !s->writing && op->req != NULL)
+        return disk_start(s, copy);
+    struct fx_disk_op **at = &s->disk;
+    while (*at != NULL)
+        at = &(*at)->next;
+    *at = copy;
+    disk_run(s);
+    return 0;
+}
+
+static int ordered_truncate(struct raft_io *io, raft_index index)
+{
+    struct fx_disk_op op = { .index = index, .io = io };
+    return disk_add(&current->s[index_of(io)], &op);
+}
+
 static int faulty_append(struct raft_io *io, struct raft_io_append *req,
                          const struct raft_entry entries[], unsigned n, raft_io_append_cb cb)
 {
     struct fx_server *s = &current->s[index_of(io)];
+    struct fx_disk_op op = { .req = req, .cb = cb, .entries = entries, .n = n, .io = io };
     if (s->append_fails == 0)
-        return s->pristine.append(io, req, entries, n, cb);
+        return disk_add(s, &op);
     check(s->kept == NULL);
     req->cb = cb;
     s->kept = req;
@@ -250,6 +325,7 @@ static void prepare(struct fx_raft *fx, unsigned i)
     raft_set_snapshot_threshold(r, fx->options.threshold ? fx->options.threshold : never);
     raft_set_snapshot_trailing(r, fx->options.trailing);
     r->io->append = faulty_append;
+    r->io->truncate = ordered_truncate;
     r->io->snapshot_put = watched_put;
     r->io->send = splitting_send;
     struct guard_hooks hooks = { .arg = s,
@@ -324,7 +400,9 @@ void fx_raft_restart(struct fx_raft *fx, unsigned i, bool lose)
     char address[16];
     if (raft_fixture_alive(&fx->f, i))
         raft_fixture_kill(&fx->f, i);
-    fx_raft_run(fx, 300); /* what its disk had begun ends; nothing of it is heard */
+    do
+        fx_raft_run(fx, 300); /* what its disk had begun ends; nothing of it is heard */
+    while (fx->s[i].writing);
     raft_close(r, NULL);
     *io = fx->s[i].pristine;
     if (lose)

@@ -37,6 +37,8 @@ struct fx_server {
     bool unreachable; /* wire: its sends fail with RAFT_NOCONNECTION */
     int append_fails; /* a RAFT_ error: the next append is kept back for fx_raft_fail_append */
     struct raft_io_append *kept;
+    struct fx_disk_op *disk; /* the disk keeps the order of appends and truncations */
+    bool writing;
     unsigned puts, put_servers; /* snapshots stored; members in the last one's configuration */
     raft_index put_conf_index;
 };
