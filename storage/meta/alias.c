@@ -142,8 +142,10 @@ enum err op_alias_put(struct txn *t, const json_t *args, json_t **ret_result, st
     json_t *config = json_deep_copy(json_object_get(args, "config")), *old = NULL;
     char *text = NULL;
     bool hidden;
-    enum err e = OK;
+    enum err e = schema_ready(t, why);
 
+    if (e)
+        goto out;
     if (!name || !name_valid(name) || !json_is_object(config)) {
         e = fail(why, ERR_BAD_REQUEST, "alias.put: bad arguments");
         goto out;
@@ -210,7 +212,11 @@ enum err op_alias_delete(struct txn *t, const json_t *args, json_t **ret_result,
     int64_t repo_id = arg_int(args, "repo_id", 0);
     const char *name = arg_text(args, "name"), *scope = scope_of(a, repo_id), *users;
 
+    enum err e = schema_ready(t, why);
+
     (void)ret_result;
+    if (e)
+        return e;
     if (!name)
         return fail(why, ERR_BAD_REQUEST, "alias.delete: no name");
     if (!sql_exists(t, "SELECT 1 FROM storage_alias WHERE repo = ? AND name = ? "

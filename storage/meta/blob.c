@@ -2,6 +2,13 @@
 /* storage/meta/blob.c: references to blobs, and what else several families need of objects. */
 #include "storage/meta/objects.h"
 
+enum err schema_ready(struct txn *t, struct why *why)
+{
+    if (sql_exists(t, "SELECT 1 FROM sqlite_master WHERE name = ?", "s", "upload_by_store", NULL))
+        return OK;
+    return fail(why, ERR_UNAVAILABLE, "the cluster is being upgraded; try again");
+}
+
 void blob_unref(struct txn *t, int64_t blob_id)
 {
     struct sql *q = sql_txn(t, "SELECT refs, key, store FROM blob WHERE id = ?");

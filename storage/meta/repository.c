@@ -179,8 +179,10 @@ enum err op_repo_put(struct txn *t, const json_t *args, json_t **ret_result, str
     struct current row = { 0 };
     bool exists;
     int64_t id;
-    enum err e;
+    enum err e = schema_ready(t, why);
 
+    if (e)
+        goto out;
     if (!name || !type || !name_valid(name) || repo_name_reserved(name) ||
         !json_is_object(config)) {
         e = fail(why, ERR_BAD_REQUEST, "repo.put: bad arguments");
@@ -254,8 +256,11 @@ enum err op_repo_delete(struct txn *t, const json_t *args, json_t **ret_result, 
 {
     const char *name = arg_text(args, "name");
     struct current row;
+    enum err e = schema_ready(t, why);
 
     (void)ret_result;
+    if (e)
+        return e;
     if (!name || !current_get(t, name, &row))
         return fail(why, ERR_NOT_FOUND, "Repository '%s' not found", name ? name : "");
     check(!sql_do(t, "DELETE FROM repository WHERE id = ?", "i", row.id));
@@ -315,7 +320,10 @@ enum err op_repo_sweep(struct txn *t, const json_t *args, json_t **ret_result, s
     int64_t limit = arg_int(args, "limit", 500), repo_id = 0, swept = 0;
     struct sql *q;
     bool done = false;
+    enum err e = schema_ready(t, why);
 
+    if (e)
+        return e;
     if (limit < 1 || limit > 500)
         return fail(why, ERR_BAD_REQUEST, "repo.sweep: limit is 1 to 500");
     q = sql_txn(t, "SELECT repo_id FROM repo_sweep LIMIT 1");

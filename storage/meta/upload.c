@@ -29,9 +29,11 @@ enum err op_upload_reserve(struct txn *t, const json_t *args, json_t **ret_resul
     struct sql *q;
     bool current;
     size_t i;
-    enum err e;
+    enum err e = schema_ready(t, why);
 
     (void)ret_result;
+    if (e)
+        return e;
     if (!incarnation || !store || json_array_size(keys) == 0 ||
         json_array_size(keys) > RESERVE_MAX)
         return fail(why, ERR_BAD_REQUEST, "upload.reserve: bad arguments");
