@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The disk cache: a hash table and an LRU list in memory, one flat folder on disk. A file appears under
  * its name by rename when it is complete, so what a crash leaves is a "tmp-" file that the next scan
- * removes. The mutex covers memory only: file I/O happens outside of it. */
+ * removes. The mutex covers memory only: file I/O happens outside of it, and therefore each file has a
+ * random suffix: an eviction's unlink can't hit the same key's next file. */
 #include "cache.h"
 
 #include <dirent.h>
@@ -19,13 +20,13 @@
 #include "pantera/ids.h"
 #include "pantera/text.h"
 
-enum { NAME_BYTES = 104, PATH_BYTES = 1200, FIRST_BUCKETS = 256 };
+enum { NAME_BYTES = 104, SUFFIX_BYTES = 10, PATH_BYTES = 1200, FIRST_BUCKETS = 256 };
 
 struct entry {
     struct entry *chain;         /* of the bucket */
     struct entry *newer, *older; /* of the LRU list */
     uint64_t size;
-    char name[NAME_BYTES];
+    char name[NAME_BYTES], suffix[SUFFIX_BYTES]; /* the file is both; the suffix ".0123abcd" */
 };
 
 struct cache_fill {
@@ -34,7 +35,7 @@ struct cache_fill {
     uint64_t size, written;
     int fd;
     bool begun, failed, reserved;
-    char name[NAME_BYTES], temporary[NAME_BYTES];
+    char name[NAME_BYTES], suffix[SUFFIX_BYTES], temporary[NAME_BYTES];
 };
 
 struct blob_cache {
@@ -96,13 +97,14 @@ static void table_grow(struct blob_cache *c)
 }
 
 /* False when it is there already. */
-static bool entry_add(struct blob_cache *c, const char *name, uint64_t size)
+static bool entry_add(struct blob_cache *c, const char *name, const char *suffix, uint64_t size)
 {
     struct entry **at = find(c, name);
     struct entry *e = *at ? NULL : calloc(1, sizeof *e);
     if (!e)
         return false;
-    snprintf(e->name, sizeof e->name, "%s", name);
+    strcpy(e->name, name);
+    strcpy(e->suffix, suffix);
     e->size = size;
     *at = e;
     list_add_newest(c, e);
@@ -135,15 +137,16 @@ static struct entry *make_room(struct blob_cache *c, uint64_t size)
 
 /* --- files; the lock is not held --- */
 
-static void path_of(const struct blob_cache *c, const char *name, char ret[PATH_BYTES])
+static void path_of(const struct blob_cache *c, const char *name, const char *suffix,
+                    char ret[PATH_BYTES])
 {
-    snprintf(ret, PATH_BYTES, "%s/%s", c->folder, name);
+    snprintf(ret, PATH_BYTES, "%s/%s%s", c->folder, name, suffix);
 }
 
-static void remove_file(struct blob_cache *c, const char *name)
+static void remove_file(struct blob_cache *c, const char *name, const char *suffix)
 {
     char path[PATH_BYTES];
-    path_of(c, name, path);
+    path_of(c, name, suffix, path);
     unlink(path);
 }
 
@@ -152,7 +155,7 @@ static void remove_victims(struct blob_cache *c, struct entry *victims)
     while (victims) {
         struct entry *e = victims;
         victims = e->chain;
-        remove_file(c, e->name);
+        remove_file(c, e->name, e->suffix);
         free(e);
     }
 }
@@ -167,7 +170,7 @@ static void name_of(const char *key, char ret[NAME_BYTES])
 }
 
 struct found {
-    char name[NAME_BYTES];
+    char name[NAME_BYTES], suffix[SUFFIX_BYTES];
     uint64_t size;
     struct timespec used;
 };
@@ -189,10 +192,10 @@ static size_t read_folder(struct blob_cache *c, struct found **ret)
         struct stat st;
         if (strncmp(e->d_name, "tmp-", 4) == 0 && strncmp(e->d_name + 4, c->own, 16) != 0)
             unlinkat(dirfd(d), e->d_name, 0);
-        if (e->d_name[0] == '.' || strncmp(e->d_name, "tmp-", 4) == 0 ||
-            strlen(e->d_name) >= NAME_BYTES || fstatat(dirfd(d), e->d_name, &st, 0) != 0 ||
-            !S_ISREG(st.st_mode))
-            continue;
+        size_t length = strlen(e->d_name), name = length > 9 ? length - 9 : 0;
+        if (name == 0 || name >= NAME_BYTES || e->d_name[name] != '.' ||
+            fstatat(dirfd(d), e->d_name, &st, 0) != 0 || !S_ISREG(st.st_mode))
+            continue; /* not ours */
         if (count == capacity) {
             capacity = capacity ? capacity * 2 : 256;
             struct found *more = realloc(*ret, capacity * sizeof **ret);
@@ -200,7 +203,9 @@ static size_t read_folder(struct blob_cache *c, struct found **ret)
                 break;
             *ret = more;
         }
-        strcpy((*ret)[count].name, e->d_name);
+        memcpy((*ret)[count].name, e->d_name, name);
+        (*ret)[count].name[name] = 0;
+        strcpy((*ret)[count].suffix, e->d_name + name);
         (*ret)[count].size = (uint64_t)st.st_size;
         (*ret)[count++].used = st.st_atim;
     }
@@ -224,13 +229,14 @@ void blob_cache_scan(struct blob_cache *c)
     for (size_t i = 0; i < count; i++) {
         pthread_mutex_lock(&c->lock);
         bool fits = list[i].size <= c->most;
-        struct entry *victims = fits && !*find(c, list[i].name) ? make_room(c, list[i].size) : NULL;
-        if (fits && entry_add(c, list[i].name, list[i].size))
-            c->bytes += list[i].size;
+        fits = fits && !*find(c, list[i].name);
+        struct entry *victims = fits ? make_room(c, list[i].size) : NULL;
+        fits = fits && entry_add(c, list[i].name, list[i].suffix, list[i].size);
+        c->bytes += fits ? list[i].size : 0;
         pthread_mutex_unlock(&c->lock);
         remove_victims(c, victims);
         if (!fits)
-            remove_file(c, list[i].name);
+            remove_file(c, list[i].name, list[i].suffix);
     }
     free(list);
 }
@@ -303,18 +309,18 @@ void blob_cache_close(struct blob_cache *c)
 
 int blob_cache_get(struct blob_cache *c, const char *key)
 {
-    char name[NAME_BYTES], path[PATH_BYTES];
+    char name[NAME_BYTES], path[PATH_BYTES] = "";
     name_of(key, name);
     pthread_mutex_lock(&c->lock);
     struct entry *e = *find(c, name);
     if (e) {
         list_remove(c, e);
         list_add_newest(c, e);
+        path_of(c, name, e->suffix, path);
     }
     pthread_mutex_unlock(&c->lock);
-    if (!e)
+    if (!path[0])
         return -1;
-    path_of(c, name, path);
     return open(path, O_RDONLY | O_CLOEXEC); /* evicted in between: -1, a miss */
 }
 
@@ -352,9 +358,9 @@ struct cache_fill *blob_cache_fill(struct blob_cache *c, const char *key, uint64
         busy = strcmp(f->name, name) == 0;
     struct cache_fill *f = busy ? NULL : calloc(1, sizeof *f);
     if (f) {
-        char id[17];
-        random_hex(id, 8);
-        snprintf(f->temporary, sizeof f->temporary, "tmp-%s-%s", c->own, id);
+        f->suffix[0] = '.';
+        random_hex(f->suffix + 1, 4);
+        snprintf(f->temporary, sizeof f->temporary, "tmp-%s-%s", c->own, f->suffix + 1);
         strcpy(f->name, name);
         f->cache = c;
         f->size = size;
@@ -379,7 +385,7 @@ static void fill_begin(struct cache_fill *f)
         c->bytes += f->size;
     pthread_mutex_unlock(&c->lock);
     remove_victims(c, victims);
-    path_of(c, f->temporary, path);
+    path_of(c, f->temporary, "", path);
     if (f->reserved)
         f->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     f->failed = f->fd < 0;
@@ -406,15 +412,15 @@ static void fill_end(struct cache_fill *f, bool good)
 {
     struct blob_cache *c = f->cache;
     char from[PATH_BYTES], to[PATH_BYTES];
-    path_of(c, f->temporary, from);
-    path_of(c, f->name, to);
+    path_of(c, f->temporary, "", from);
+    path_of(c, f->name, f->suffix, to);
     if (f->fd >= 0)
         close(f->fd);
     good = good && !f->failed && f->fd >= 0 && f->written == f->size && rename(from, to) == 0;
     if (!good && f->fd >= 0)
         unlink(from);
     pthread_mutex_lock(&c->lock);
-    if (f->reserved && !(good && entry_add(c, f->name, f->size)))
+    if (f->reserved && !(good && entry_add(c, f->name, f->suffix, f->size)))
         c->bytes -= f->size;
     struct cache_fill **at = &c->fills;
     while (*at != f)
