@@ -93,7 +93,7 @@ struct cluster {
 
     /* state of this node */
     char cluster_id[37];
-    bool alone, running, stopping, seeking;
+    bool alone, running, raft_closed, stopping, seeking;
     char address[128];
     struct meta *meta;
     uint64_t started_us;

@@ -470,6 +470,8 @@ enum err cluster_start(const struct cluster_options *o, struct cluster **ret, st
 static void finish_stop(struct raft *r)
 {
     struct cluster *c = container_of(r, struct cluster, raft);
+    c->raft_closed = c->running;
+    c->running = false; /* nobody looks at what raft has freed */
     link_flush_all(c);
     link_close_all(c);
     uv_sem_post(&c->stopped);
@@ -547,7 +549,7 @@ void cluster_stop(struct cluster *c, unsigned grace_ms)
     meta_checkpointer_stop();
     loop_stop(&c->loop);
     loop_join(&c->loop);
-    if (c->running)
+    if (c->raft_closed)
         raft_uv_close(&c->io);
     meta_close(c->meta);
     tls_context_free(c->tls_server);

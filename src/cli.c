@@ -196,6 +196,7 @@ int cli_main(int argc, char **argv)
     cli.client = client_new(&cli.loop);
     int result = sign_in(&cli) ? cluster_command(&cli, count - 1, words + 1) : 1;
     client_free(cli.client);
+    loop_release(&cli.loop);
     arena_release(&cli.arena);
     return result == -1 ? usage() : result;
 }

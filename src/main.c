@@ -45,6 +45,7 @@ struct program {
     uint64_t started_us;
     unsigned draining;
     struct proposal transfer;
+    struct cluster_peer *peers;
 };
 
 /* --- workers --- */
@@ -294,7 +295,10 @@ static void stop(struct program *p)
         free(p->workers[i]);
     }
     work_pool_stop();
+    loop_release(&p->loop);
     tls_context_free(p->tls);
+    free(p->peers);
+    config_free(p->config);
     log_info("main", "stopped");
 }
 
@@ -303,7 +307,7 @@ static void stop(struct program *p)
 static enum err start_cluster(struct program *p, struct why *why)
 {
     const struct config *c = p->config;
-    struct cluster_peer *peers = calloc(c->peer_count + 1, sizeof *peers);
+    struct cluster_peer *peers = p->peers = calloc(c->peer_count + 1, sizeof *peers);
     check(peers != NULL);
     for (unsigned i = 0; i < c->peer_count; i++)
         peers[i] = (struct cluster_peer){ c->peers[i].id, c->peers[i].address };
@@ -314,7 +318,7 @@ static enum err start_cluster(struct program *p, struct why *why)
         .election_ms = c->election_ms, .heartbeat_ms = c->heartbeat_ms, .lease_ms = c->lease_ms,
         .lease_renew_ms = c->lease_renew_ms
     };
-    return cluster_start(&o, &p->cluster, why); /* peers live as long as the process */
+    return cluster_start(&o, &p->cluster, why);
 }
 
 static void raise_limits(void)

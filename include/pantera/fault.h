@@ -13,6 +13,7 @@ void fault_init(void); /* reads PANTERA_FAULTS */
 void fault_set(const char *name, int errno_value, int nth, bool sticky);
 void fault_clear(void);
 int fault_check(const char *name); /* an errno, or 0 */
-#define fault(name) (__builtin_expect(faults_armed, 0) ? fault_check(name) : 0)
+#define fault(name) \
+    (__builtin_expect(__atomic_load_n(&faults_armed, __ATOMIC_RELAXED), 0) ? fault_check(name) : 0)
 
 #endif

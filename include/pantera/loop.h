@@ -37,6 +37,8 @@ void loop_post(struct loop *loop, struct task *task); /* any thread; never lost,
 void loop_start(struct loop *loop, void (*setup)(struct loop *loop, void *arg), void *arg);
 void loop_stop(struct loop *loop);  /* any thread: posts a stop; handles still open are closed */
 void loop_join(struct loop *loop);
+/* For a loop that has no thread of its own: closes what is still open. */
+void loop_release(struct loop *loop);
 /* Runs queued tasks and the loop on this thread until `*done`: for tests. */
 void loop_run_until(struct loop *loop, const volatile bool *done);
 

@@ -14,11 +14,13 @@ bool hex_decode(const char *text, size_t length, void *ret); /* length / 2 bytes
 /* Standard alphabet with padding; url: RFC 4648 §5 without padding. Given memory is the arena's. */
 char *base64_encode(struct arena *a, const void *data, size_t size);
 char *base64url_encode(struct arena *a, const void *data, size_t size);
-/* Both alphabets, padding optional; NULL if it is neither. The result is NUL-terminated besides. */
+/* Both alphabets; padding optional, but right if there is any; unused bits are zero. NULL if it is not so.
+ * The result is NUL-terminated besides. */
 void *base64_decode(struct arena *a, const char *text, size_t length, size_t *ret_size);
 /* Equal in a time that depends on `size` only. */
 bool equal_constant_time(const void *a, const void *b, size_t size);
 bool utf8_valid(const char *s, size_t length); /* no overlong forms, no surrogates */
+size_t utf8_sequence(const char *s, size_t left); /* bytes of the character at `s`; 0: not well-formed */
 
 /* Percent-decodes once. False on a broken escape. `ret` has room for `length` + 1. */
 bool percent_decode(const char *s, size_t length, char *ret, size_t *ret_length);

@@ -60,29 +60,55 @@ static int month_of(const char *name)
     return -1;
 }
 
+/* 'a' is a letter, '0' a digit, '_' a digit or a blank, the rest is itself: sscanf alone takes signs,
+ * blanks and short numbers. */
+static bool has_shape(const char *text, const char *shape)
+{
+    for (; *shape; shape++, text++) {
+        bool digit = *text >= '0' && *text <= '9';
+        bool letter = (*text | 32) >= 'a' && (*text | 32) <= 'z';
+        if (*shape == 'a' ? !letter : *shape == '0' ? !digit
+            : *shape == '_' ? !digit && *text != ' ' : *text != *shape)
+            return false;
+    }
+    return *text == 0;
+}
+
+static bool read_http_date(const char *text, struct tm *tm, char month[4])
+{
+    if (has_shape(text, "aaa, 00 aaa 0000 00:00:00 GMT")) /* IMF-fixdate */
+        return sscanf(text + 5, "%2d %3s %4d %2d:%2d:%2d", &tm->tm_mday, month, &tm->tm_year,
+                      &tm->tm_hour, &tm->tm_min, &tm->tm_sec) == 6;
+    if (has_shape(text, "aaa aaa _0 00:00:00 0000")) /* asctime */
+        return sscanf(text + 4, "%3s %2d %2d:%2d:%2d %4d", month, &tm->tm_mday, &tm->tm_hour,
+                      &tm->tm_min, &tm->tm_sec, &tm->tm_year) == 6;
+    const char *comma = strchr(text, ','); /* rfc850-date: the day's name is spelled out */
+    if (!comma || comma - text < 6 || comma - text > 9 ||
+        !has_shape(comma, ", 00-aaa-00 00:00:00 GMT") ||
+        sscanf(comma + 2, "%2d-%3[A-Za-z]-%2d %2d:%2d:%2d", &tm->tm_mday, month, &tm->tm_year,
+               &tm->tm_hour, &tm->tm_min, &tm->tm_sec) != 6)
+        return false;
+    tm->tm_year += tm->tm_year < 70 ? 2000 : 1900; /* never more than 50 years ahead, as it must be */
+    return true;
+}
+
 bool clock_parse_http_date(const char *text, int64_t *ret_wall_ms)
 {
     char month[4];
     struct tm tm = { 0 };
-    int end = 0;
-    if (sscanf(text, "%*3[A-Za-z], %2d %3s %4d %2d:%2d:%2d GMT%n", &tm.tm_mday, month, &tm.tm_year,
-               &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &end) == 6 && end) {
-        tm.tm_year -= 1900;
-    } else if (sscanf(text, "%*[A-Za-z], %2d-%3[A-Za-z]-%2d %2d:%2d:%2d GMT%n", &tm.tm_mday, month,
-                      &tm.tm_year, &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &end) == 6 && end) {
-        if (tm.tm_year < 70) /* RFC 9110 §5.6.7: two digits, the most recent past year */
-            tm.tm_year += 100;
-    } else if (sscanf(text, "%*3[A-Za-z] %3s %2d %2d:%2d:%2d %4d%n", month, &tm.tm_mday, &tm.tm_hour,
-                      &tm.tm_min, &tm.tm_sec, &tm.tm_year, &end) == 6 && end) {
-        tm.tm_year -= 1900;
-    } else {
+    if (!read_http_date(text, &tm, month))
         return false;
-    }
+    tm.tm_year -= 1900;
     tm.tm_mon = month_of(month);
-    if (text[end] || tm.tm_mon < 0 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 ||
-        tm.tm_min > 59 || tm.tm_sec > 60)
+    int day = tm.tm_mday;
+    if (tm.tm_mon < 0 || tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
         return false;
-    *ret_wall_ms = (int64_t)timegm(&tm) * 1000;
+    if (tm.tm_sec == 60) /* a leap second: the clock of the system has none */
+        tm.tm_sec = 59;
+    time_t seconds = timegm(&tm);
+    if (tm.tm_mday != day) /* the 30th of February */
+        return false;
+    *ret_wall_ms = (int64_t)seconds * 1000;
     return true;
 }
 
@@ -114,7 +140,7 @@ bool clock_parse_duration(const char *text, uint64_t *ret_ms)
         char *end;
         unsigned long long n = strtoull(s, &end, 10);
         uint64_t unit = !iso && end[0] == 'm' && end[1] == 's' ? 1 : unit_ms(*end, in_time);
-        if (unit == 0 || n > (uint64_t)1 << 40 || total > (uint64_t)1 << 60)
+        if (unit == 0 || n > ((uint64_t)1 << 53) / unit || total > (uint64_t)1 << 53)
             return false;
         total += n * unit;
         s = end + (unit == 1 ? 2 : 1);

@@ -114,7 +114,8 @@ enum err unseal(struct arena *a, const struct seal_key *key, const char *aad, co
         memcmp(sealed + 3, key->id, strlen(key->id)) != 0)
         return fail(why, ERR_FORBIDDEN, "sealed with another cluster key");
     unsigned char *raw = base64_decode(a, text + 1, strlen(text + 1), &size);
-    if (!raw || size < NONCE + TAG)
+    /* the two alphabets of base64_decode would be two spellings of it */
+    if (!raw || size < NONCE + TAG || strcmp(base64url_encode(a, raw, size), text + 1) != 0)
         return fail(why, ERR_BAD_REQUEST, "not a sealed value");
     unsigned char *out = arena_alloc(a, size - NONCE - TAG + 1);
     int n, last, good;

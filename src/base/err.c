@@ -7,6 +7,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "pantera/text.h"
 
 struct row {
     const char *name, *code, *text;
@@ -50,6 +53,22 @@ const char *err_text(enum err e)
     return e == OK ? "ok" : row_of(e)->text;
 }
 
+/* What was cut in the middle of a character, or came from a client's bytes, must still be text: it goes
+ * into JSON bodies and headers. */
+static void make_text(char *s)
+{
+    size_t left = strlen(s);
+    while (left) {
+        size_t n = utf8_sequence(s, left);
+        if (n == 0 || (unsigned char)*s < 0x20 || *s == 0x7f) {
+            *s = '?';
+            n = 1;
+        }
+        s += n;
+        left -= n;
+    }
+}
+
 enum err fail(struct why *why, enum err e, const char *fmt, ...)
 {
     if (why) {
@@ -57,6 +76,7 @@ enum err fail(struct why *why, enum err e, const char *fmt, ...)
         va_start(args, fmt);
         vsnprintf(why->text, sizeof why->text, fmt, args);
         va_end(args);
+        make_text(why->text);
     }
     return e;
 }

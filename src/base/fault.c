@@ -31,7 +31,7 @@ void fault_set(const char *name, int errno_value, int nth, bool sticky)
     p->nth = nth;
     p->sticky = sticky;
     p->calls = 0;
-    faults_armed = true;
+    __atomic_store_n(&faults_armed, true, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&lock);
 }
 
@@ -39,7 +39,7 @@ void fault_clear(void)
 {
     pthread_mutex_lock(&lock);
     point_count = 0;
-    faults_armed = false;
+    __atomic_store_n(&faults_armed, false, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&lock);
 }
 

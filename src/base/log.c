@@ -3,6 +3,7 @@
  * line that is lost helps nobody, and a slow pipe slows the one who logs too much. */
 #include "pantera/log.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "pantera/clock.h"
+#include "pantera/text.h"
 
 static _Atomic int least_level = LOG_INFO;
 static int node;
@@ -47,36 +49,47 @@ bool log_enabled(enum log_level level)
     return (int)level >= atomic_load_explicit(&least_level, memory_order_relaxed);
 }
 
-/* Room is kept for the closing brace and newline. */
+/* Room for the quote, the brace and the newline that end a line. */
+enum { TAIL = 4 };
+
+static bool has_room(const struct line *l, size_t length)
+{
+    return l->length + length + TAIL <= sizeof l->text;
+}
+
 static void put(struct line *l, const char *s, size_t length)
 {
-    size_t room = sizeof l->text - 3 - l->length;
-    if (length > room)
-        length = room;
+    check(length <= sizeof l->text - l->length);
     memcpy(l->text + l->length, s, length);
     l->length += length;
 }
 
+/* As much of it as there is room for. What is not UTF-8 becomes U+FFFD: no reader of JSON takes less. */
 static void put_escaped(struct line *l, const char *s)
 {
     char unicode[8];
-    for (; *s; s++) {
+    for (size_t left = strlen(s), n; left && has_room(l, 6); s += n, left -= n) {
         unsigned char c = (unsigned char)*s;
-        if (l->length + 10 > sizeof l->text)
-            return;
-        if (c == '"' || c == '\\') {
+        n = utf8_sequence(s, left);
+        if (n == 0) {
+            put(l, "\xef\xbf\xbd", 3);
+            n = 1;
+        } else if (c == '"' || c == '\\') {
             char pair[2] = { '\\', (char)c };
             put(l, pair, 2);
         } else if (c < 0x20) {
             put(l, unicode, (size_t)snprintf(unicode, sizeof unicode, "\\u%04x", c));
         } else {
-            put(l, s, 1);
+            put(l, s, n);
         }
     }
 }
 
+/* A field for which there is no room any more is left out. */
 static void put_field(struct line *l, const char *name, const char *value)
 {
+    if (!has_room(l, strlen(name) + 6))
+        return;
     put(l, ",\"", 2);
     put(l, name, strlen(name));
     put(l, "\":\"", 3);
@@ -90,7 +103,7 @@ static void begin(struct line *l, enum log_level level, const char *logger, cons
     int64_t now = clock_wall_ms();
     clock_rfc3339(now, when);
     when[strlen(when) - 1] = 0; /* the Z comes after the milliseconds */
-    l->length = 0;
+    l->length = 0; /* what begin puts always fits: names of loggers are our own, and short */
     int n = snprintf(head, sizeof head, "{\"@timestamp\":\"%s.%03dZ\"", when, (int)(now % 1000));
     put(l, head, (size_t)n);
     put_field(l, "log.level", level_names[level]);
@@ -134,6 +147,12 @@ void log_write(enum log_level level, const char *logger, const char *fmt, ...)
     finish(&l);
 }
 
+/* JSON has no infinity and no NaN. */
+static int number_text(char *ret, size_t size, double v)
+{
+    return isfinite(v) ? snprintf(ret, size, "%.6g", v) : snprintf(ret, size, "null");
+}
+
 void log_event(enum log_level level, const char *logger, const char *message, ...)
 {
     if (!log_enabled(level))
@@ -159,9 +178,11 @@ void log_event(enum log_level level, const char *logger, const char *message, ..
             n = snprintf(number, sizeof number, "%lld", va_arg(args, long long));
             break;
         default:
-            n = snprintf(number, sizeof number, "%.6g", va_arg(args, double));
+            n = number_text(number, sizeof number, va_arg(args, double));
             break;
         }
+        if (!has_room(&l, strlen(name) + (size_t)n + 4))
+            continue;
         put(&l, ",\"", 2);
         put(&l, name, strlen(name));
         put(&l, "\":", 2);

@@ -112,6 +112,14 @@ void loop_join(struct loop *loop)
     uv_mutex_destroy(&loop->lock);
 }
 
+void loop_release(struct loop *loop)
+{
+    uv_walk(&loop->uv, close_handle, NULL);
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    uv_loop_close(&loop->uv);
+    uv_mutex_destroy(&loop->lock);
+}
+
 void loop_run_until(struct loop *loop, const volatile bool *done)
 {
     while (!*done)

@@ -96,8 +96,9 @@ static int value64(char c)
 
 void *base64_decode(struct arena *a, const char *text, size_t length, size_t *ret_size)
 {
-    while (length && text[length - 1] == '=')
-        length--;
+    if (length % 4 == 0) /* padding, if there is any, fills the last four */
+        for (int i = 0; i < 2 && length && text[length - 1] == '='; i++)
+            length--;
     if (length % 4 == 1)
         return NULL;
     unsigned char *bytes = arena_alloc(a, length / 4 * 3 + 4), *out = bytes;
@@ -114,6 +115,9 @@ void *base64_decode(struct arena *a, const char *text, size_t length, size_t *re
         else if (i % 4 == 3)
             *out++ = (unsigned char)v;
     }
+    /* RFC 4648 §3.5: one text for the same bytes, or what was signed could be written differently */
+    if ((length % 4 == 2 && v & 15) || (length % 4 == 3 && v & 3))
+        return NULL;
     *out = 0;
     *ret_size = (size_t)(out - bytes);
     return bytes;
@@ -124,9 +128,10 @@ bool equal_constant_time(const void *a, const void *b, size_t size)
     return CRYPTO_memcmp(a, b, size) == 0;
 }
 
-/* Unicode 15 §3.9, table 3-7: well-formed UTF-8 byte sequences. Gives the length of the one at `s`, or 0. */
-static size_t utf8_sequence(const unsigned char *s, size_t left)
+/* Unicode 15 §3.9, table 3-7: well-formed UTF-8 byte sequences. */
+size_t utf8_sequence(const char *text, size_t left)
 {
+    const unsigned char *s = (const unsigned char *)text;
     unsigned char c = s[0];
     if (c < 0x80)
         return 1;
@@ -152,9 +157,8 @@ static size_t utf8_sequence(const unsigned char *s, size_t left)
 
 bool utf8_valid(const char *text, size_t length)
 {
-    const unsigned char *s = (const unsigned char *)text;
     for (size_t i = 0; i < length;) {
-        size_t n = utf8_sequence(s + i, length - i);
+        size_t n = utf8_sequence(text + i, length - i);
         if (n == 0)
             return false;
         i += n;
@@ -249,7 +253,7 @@ enum err path_normalise(struct arena *a, const char *raw, size_t length, char **
     if (!utf8_valid(path, n))
         return fail(why, ERR_BAD_REQUEST, "path is not valid UTF-8");
     if (n > LIMIT_PATH + LIMIT_NAME * 2)
-        return fail(why, ERR_URI_TOO_LONG, "path is over %d bytes", LIMIT_PATH);
+        return fail(why, ERR_URI_TOO_LONG, "path is over %d bytes", LIMIT_PATH + LIMIT_NAME * 2);
     enum err e = check_segments(path, n, why);
     if (!e)
         *ret_path = path;
