@@ -173,7 +173,8 @@ void meta_batch_changeset(struct meta *m, const void **ret, size_t *ret_size)
 
 static void batch_end(struct meta *m)
 {
-    sqlite3session_delete(m->session);
+    if (m->session)
+        sqlite3session_delete(m->session);
     sqlite3_free(m->changeset);
     m->session = NULL;
     m->changeset = NULL;
