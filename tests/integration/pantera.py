@@ -187,6 +187,7 @@ class Node:
         self.data = os.path.join(directory, "data")
         self.log_path = os.path.join(directory, "log")
         self.process = None
+        self.log_at = 0
         self.env = env or {}
         os.makedirs(directory, exist_ok=True)
         self.config = {"home": self.data, "host": "127.0.0.1", "port": self.port,
@@ -200,6 +201,7 @@ class Node:
             json.dump({"meta": self.config}, f, indent=1)  # JSON is YAML
         env = {k: v for k, v in os.environ.items() if not k.startswith("PANTERA_")}
         env.update({"PANTERA_USER_NAME": USER, "PANTERA_USER_PASS": PASSWORD}, **self.env)
+        self.log_at = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([binary(), "-f", path], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, env=env, cwd=self.dir)
@@ -210,9 +212,17 @@ class Node:
     def alive(self):
         return self.process is not None and self.process.poll() is None
 
+    def announced(self):
+        """It has said that it is ready, since this start: the first administrator is there."""
+        with open(self.log_path, "rb") as f:
+            f.seek(self.log_at)
+            return b"panterad is ready" in f.read()
+
     def is_ready(self):
         if not self.alive():
             raise AssertionError(f"node {self.id} ended: {self.tail()}")
+        if not self.announced():
+            return False
         c = Client(self, timeout=2)
         try:
             return c.repo("GET", "/.ready").status == 200
