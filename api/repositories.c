@@ -138,7 +138,7 @@ static void put_body(struct http_request *req, json_t *body)
     const struct put *put = req->context;
     const struct principal *p = req->principal;
     struct why why = { "" };
-    const char *type;
+    const char *type = NULL;
     enum err e = config_check(body, &type, &why);
     json_t *args;
 
