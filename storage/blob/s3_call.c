@@ -115,12 +115,14 @@ static enum err err_from_s3(const struct s3_call *c, const char *code)
     if (c->status == 507 || code_is(code, "XMinioStorageFull") || code_is(code, "QuotaExceeded") ||
         code_is(code, "InsufficientStorage"))
         return ERR_NO_SPACE;
-    if (c->status == 401 || c->status == 403)
+    if (c->status == 401 || c->status == 403 || code_is(code, "InvalidAccessKeyId"))
         return ERR_FORBIDDEN;
-    if (code_is(code, "NoSuchBucket"))
-        return ERR_STORE_DOWN; /* the operator's to repair; not "this object does not exist" */
-    if (c->status == 404)
+    /* Only the server's own word makes an object missing: a wrong bucket or a proxy's 404 is the
+     * operator's to repair. HEAD has no body to say it in. */
+    if (c->status == 404 && (code_is(code, "NoSuchKey") || strcmp(c->method, "HEAD") == 0))
         return ERR_NOT_FOUND;
+    if (c->status == 404)
+        return code_is(code, "NoSuchUpload") ? ERR_IO : ERR_STORE_DOWN;
     if (c->status == 409 || c->status == 412)
         return ERR_CONFLICT;
     return c->status >= 500 ? ERR_STORE_DOWN : ERR_IO;
