@@ -273,6 +273,10 @@ static void on_chunk(struct http_request *req, const void *data, size_t size, en
 
     if (!p) /* the put has failed and was answered; what still comes is not wanted */
         return;
+    if (e == ERR_CLOSED) { /* RFC 9112 §8: an incomplete message */
+        put_end(p, ERR_BAD_REQUEST, &(struct why){ "the body ended early" });
+        return;
+    }
     if (e) {
         put_end(p, e, NULL);
         return;

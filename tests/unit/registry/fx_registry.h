@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "pantera/api.h"
 #include "pantera/clock.h"
 #include "pantera/fault.h"
 #include "pantera/registry.h"
@@ -25,6 +26,9 @@
 #include <cmocka.h> /* after our headers: its fail() is a macro */
 #undef fail
 
+#define FX_PASSWORD "Some-Long-Passw0rd"
+#define FX_BASIC "Authorization: Basic YWRtaW46U29tZS1Mb25nLVBhc3N3MHJk\r\n"
+
 struct fx_registry {
     char dir[64], store_dir[80];
     struct config config;
@@ -33,6 +37,8 @@ struct fx_registry {
     struct http_listener_options listener;
     struct meta_reader *reader;  /* the test thread's */
     int port;
+    bool with_api;               /* requests go through api_on_repository_request */
+    uv_sem_t bootstrapped;
     struct why why;
     enum err err;
 };
@@ -97,6 +103,13 @@ static inline void fx_worker_setup(struct loop *loop, void *arg)
                                                    .on_request = fx_on_request,
                                                    .on_refused = fx_on_refused,
                                                    .context = w };
+    if (fx->with_api) {
+        w->auth = auth_new(&(struct auth_options){ .loop = loop, .cluster = w->cluster,
+                                                   .reader = w->reader });
+        fx->listener.on_request = api_on_repository_request;
+        fx->listener.on_refused = api_on_refused;
+        fx->listener.dialect = DIALECT_PLAIN;
+    }
     fx->err = http_listen(w->http, &fx->listener, &fx->port, &fx->why);
 }
 
@@ -107,6 +120,8 @@ static inline void fx_worker_stop(struct loop *loop)
     registry_gc_stop(w->registry);
     http_server_free(w->http);
     registry_free(w->registry);
+    if (w->auth)
+        auth_free(w->auth);
     client_free(w->client);
     meta_reader_close(w->reader);
 }
@@ -196,11 +211,29 @@ static inline void fx_await(struct fx_registry *fx, const char *literal, int64_t
 
 /* --- begin, end --- */
 
-static inline void fx_registry_start(struct fx_registry *fx)
+static struct fx_registry *the_fx __attribute__((unused));
+
+static inline void fx_bootstrapped(struct worker *w, enum err e, const char *password)
+{
+    (void)w, (void)password;
+    the_fx->err = e;
+    uv_sem_post(&the_fx->bootstrapped);
+}
+
+static inline void fx_bootstrap(struct fx_registry *fx)
+{
+    auth_bootstrap(&fx->worker, fx_bootstrapped);
+}
+
+/* `with_api`: the user "admin", FX_PASSWORD, may everything. */
+static inline void fx_registry_start_as(struct fx_registry *fx, bool with_api)
 {
     struct cluster_options o = { .id = 1 };
 
     memset(fx, 0, sizeof *fx);
+    fx->with_api = with_api;
+    fx->config.user_name = "admin";
+    fx->config.user_pass = FX_PASSWORD;
     snprintf(fx->dir, sizeof fx->dir, "/tmp/fx_registry.XXXXXX");
     assert_non_null(mkdtemp(fx->dir));
     snprintf(fx->store_dir, sizeof fx->store_dir, "%s/store", fx->dir);
@@ -215,11 +248,26 @@ static inline void fx_registry_start(struct fx_registry *fx)
     fx->reader = meta_reader_open(fx->dir, &fx->why);
     assert_non_null(fx->reader);
     fx_await(fx, "SELECT count(*) FROM sqlite_master WHERE name = 'upload_by_store'", 1);
-    assert_int_equal(fx_propose(fx, "alias.put",
-                                json_pack("{s:i, s:s, s:{s:s, s:s}}", "repo_id", 0, "name", "default",
-                                          "config", "type", "fs", "path", fx->store_dir)), OK);
+    fx->config.storage = json_pack("{s:s, s:s}", "type", "fs", "path", fx->store_dir);
+    if (with_api) {
+        assert_int_equal(uv_sem_init(&fx->bootstrapped, 0), 0);
+        the_fx = fx;
+        fx_on_loop(fx, fx_bootstrap);
+        uv_sem_wait(&fx->bootstrapped);
+        uv_sem_destroy(&fx->bootstrapped);
+        assert_int_equal(fx->err, OK);
+    } else {
+        assert_int_equal(fx_propose(fx, "alias.put",
+                                    json_pack("{s:i, s:s, s:O}", "repo_id", 0, "name", "default",
+                                              "config", fx->config.storage)), OK);
+    }
     assert_int_equal(fx_repo_put(fx, json_pack("{s:s, s:s}", "type", "file", "storage", "default")),
                      OK);
+}
+
+static inline void fx_registry_start(struct fx_registry *fx)
+{
+    fx_registry_start_as(fx, false);
 }
 
 static inline int fx_unlink(const char *path, const struct stat *st, int flag, struct FTW *ftw)
@@ -228,12 +276,21 @@ static inline int fx_unlink(const char *path, const struct stat *st, int flag, s
     return remove(path);
 }
 
+static inline void fx_gc_stop(struct fx_registry *fx)
+{
+    registry_gc_stop(fx->worker.registry);
+}
+
 static inline void fx_registry_stop(struct fx_registry *fx)
 {
+    /* What was proposed so far is over when this one is. */
+    fx_on_loop(fx, fx_gc_stop);
+    (void)fx_propose(fx, "garbage.done", json_pack("{s:[]}", "keys"));
     meta_reader_close(fx->reader);
     cluster_stop(fx->cluster, 1000);
     loop_stop(&fx->worker.loop);
     loop_join(&fx->worker.loop);
+    json_decref(fx->config.storage);
     nftw(fx->dir, fx_unlink, 8, FTW_DEPTH | FTW_PHYS);
 }
 
