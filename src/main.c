@@ -2,6 +2,7 @@
 /* panterad: configuration → cluster → workers → signals → drain. It puts the modules together and holds no
  * logic of theirs. Run under the name `pantera` it is the operator's command line (cli.c). */
 #include <libgen.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -321,6 +322,14 @@ static enum err start_cluster(struct program *p, struct why *why)
     return cluster_start(&o, &p->cluster, why);
 }
 
+/* glibc keeps what was freed once it was large (argon2's 19 MiB) and gives every thread an arena. */
+static void bound_memory(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    mallopt(M_TRIM_THRESHOLD, 1 << 20);
+    mallopt(M_ARENA_MAX, 4);
+}
+
 static void raise_limits(void)
 {
     struct rlimit files;
@@ -351,6 +360,7 @@ static int run_server(const char *config_file)
         fprintf(stderr, "panterad: %s\n", why_text(&why, e));
         return 2;
     }
+    bound_memory();
     raise_limits();
     log_init(p.config->log_level, p.config->cluster_listen ? p.config->node_id : 0);
     fault_init();
