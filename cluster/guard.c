@@ -179,6 +179,13 @@ static raft_index before_result(struct guard *g, struct raft_message *m)
     return 0;
 }
 
+/* After rule 4. Nothing that libraft does with an acknowledgement changes it for good. */
+static void restore_last_stored(struct guard *g, raft_index saved)
+{
+    if (saved != 0)
+        g->raft->last_stored = saved;
+}
+
 /* What rule 3 held back, the followers say again when they are asked again: do it as soon as the
  * own entry is stored, not a heartbeat later. */
 static void ask_again(struct guard *g)
@@ -215,6 +222,9 @@ static void note_rejection(struct guard *g, raft_id id)
 static raft_index before_result(struct guard *g, struct raft_message *m)
 {
     return 0;
+}
+static void restore_last_stored(struct guard *g, raft_index saved)
+{
 }
 static void ask_again(struct guard *g)
 {
@@ -325,14 +335,8 @@ static void on_message(struct guard *g, struct raft_message *m)
     enter(g);
     rearm_probes(g);
     raft_index saved = is_result ? before_result(g, m) : 0;
-#if GUARD_RULES
-    raft_index lowered = g->raft->last_stored;
-#endif
     g->recv(g->raft->io, m);
-#if GUARD_RULES
-    if (saved != 0 && g->raft->last_stored == lowered)
-        g->raft->last_stored = saved;
-#endif
+    restore_last_stored(g, saved);
     if (rejected)
         note_rejection(g, from);
     leave(g);
@@ -588,11 +592,12 @@ void guard_heartbeat_now(struct guard *g)
 raft_index guard_match_index(const struct guard *g, unsigned i)
 {
 #if GUARD_RULES
-    return is_leader(g) && i < g->raft->configuration.n ? g->raft->leader_state.progress[i].match_index : 0;
+    const struct raft *r = g->raft;
+    return is_leader(g) && i < r->configuration.n ? r->leader_state.progress[i].match_index : 0;
 #else
     raft_index index = 0;
-    return is_leader(g) && raft_match_index(g->raft, g->raft->configuration.servers[i].id, &index) == 0
-               ? index : 0;
+    raft_id id = g->raft->configuration.servers[i].id;
+    return is_leader(g) && raft_match_index(g->raft, id, &index) == 0 ? index : 0;
 #endif
 }
 

@@ -249,6 +249,33 @@ static void get_request_vote(struct cursor *c, struct raft_request_vote *ret)
     ret->pre_vote = (flags & VOTE_PRE) != 0;
 }
 
+/* Of three values in 0.15, two from 0.17 on; the same bytes in both. */
+enum { PRE_VOTE_UNKNOWN, PRE_VOTE_YES, PRE_VOTE_NO };
+
+#ifndef RAFT_VERSION_MINOR
+_Static_assert((int)raft_tribool_unknown == PRE_VOTE_UNKNOWN && (int)raft_tribool_true == PRE_VOTE_YES &&
+                   (int)raft_tribool_false == PRE_VOTE_NO,
+               "raft_tribool is what is sent");
+#endif
+
+static uint8_t pre_vote_to_wire(const struct raft_request_vote_result *r)
+{
+#ifndef RAFT_VERSION_MINOR
+    return (uint8_t)r->pre_vote;
+#else
+    return r->pre_vote ? PRE_VOTE_YES : PRE_VOTE_NO;
+#endif
+}
+
+static void pre_vote_from_wire(struct raft_request_vote_result *ret, uint8_t v)
+{
+#ifndef RAFT_VERSION_MINOR
+    ret->pre_vote = (raft_tribool)v;
+#else
+    ret->pre_vote = v == PRE_VOTE_YES;
+#endif
+}
+
 static void put_three(struct buf *b, uint64_t x, uint64_t y, uint64_t z)
 {
     buf_u64(b, x);
@@ -273,7 +300,7 @@ static bool put_body(struct buf *b, const struct raft_message *m)
     case RAFT_IO_REQUEST_VOTE_RESULT:
         buf_u64(b, m->request_vote_result.term);
         buf_u8(b, m->request_vote_result.vote_granted);
-        buf_u8(b, (uint8_t)m->request_vote_result.pre_vote);
+        buf_u8(b, pre_vote_to_wire(&m->request_vote_result));
         return true;
     case RAFT_IO_INSTALL_SNAPSHOT:
         return put_install_snapshot(b, &m->install_snapshot);
@@ -313,7 +340,7 @@ static bool get_body(struct cursor *c, struct raft_message *m)
     case RAFT_IO_REQUEST_VOTE_RESULT:
         m->request_vote_result.term = get_number(c);
         m->request_vote_result.vote_granted = get_u8_below(c, 2) != 0;
-        m->request_vote_result.pre_vote = (raft_tribool)get_u8_below(c, raft_tribool_false + 1);
+        pre_vote_from_wire(&m->request_vote_result, get_u8_below(c, PRE_VOTE_NO + 1));
         return true;
     case RAFT_IO_INSTALL_SNAPSHOT:
         return get_install_snapshot(c, &m->install_snapshot);

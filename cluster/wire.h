@@ -18,6 +18,15 @@
 #include "pantera/err.h"
 #include "pantera/limits.h"
 
+#if defined(RAFT_VERSION_MINOR) && RAFT_VERSION_MINOR > 18 /* new names, same numbers */
+#define RAFT_IO_APPEND_ENTRIES RAFT_APPEND_ENTRIES
+#define RAFT_IO_APPEND_ENTRIES_RESULT RAFT_APPEND_ENTRIES_RESULT
+#define RAFT_IO_REQUEST_VOTE RAFT_REQUEST_VOTE
+#define RAFT_IO_REQUEST_VOTE_RESULT RAFT_REQUEST_VOTE_RESULT
+#define RAFT_IO_INSTALL_SNAPSHOT RAFT_INSTALL_SNAPSHOT
+#define RAFT_IO_TIMEOUT_NOW RAFT_TIMEOUT_NOW
+#endif
+
 #define WIRE_VERSION 1
 #define WIRE_MESSAGE_MAX MIB(64)  /* one message, all in: the cap of its buffer */
 #define WIRE_BATCH_BYTES MIB(8)   /* entries in one AppendEntries, unless a single one is larger */

@@ -282,6 +282,115 @@ static void close_cancels_what_is_pending(void **state)
     assert_int_equal(counted.completed, 100);
 }
 
+/* ---- rule 4's arithmetic: what libraft sees as "all that is stored" while it handles an answer ---- */
+
+static raft_io_recv_cb bench_recv;
+static raft_index seen_last_stored;
+
+static int keep_callbacks(struct raft_io *io, unsigned msecs, raft_io_tick_cb tick,
+                          raft_io_recv_cb recv)
+{
+    bench_recv = recv;
+    return 0;
+}
+
+static void see_last_stored(struct raft_io *io, struct raft_message *m)
+{
+    const struct raft *r = io->data;
+    seen_last_stored = r->last_stored;
+}
+
+/* Server 1 leads 2..6, of which 6 has no vote; it has stored 15, committed 9. Then one says `last`. */
+static raft_index last_stored_while(raft_id from, raft_index last, raft_index own)
+{
+    static const raft_index matches[] = { 15, 10, 12, 0, 0, 14 };
+    struct raft_server servers[6];
+    struct raft_progress progress[6];
+    struct bench b;
+    memset(progress, 0, sizeof progress);
+    for (unsigned i = 0; i < 6; i++) {
+        servers[i] = (struct raft_server){ i + 1, NULL, i < 5 ? RAFT_VOTER : RAFT_STANDBY };
+        progress[i].state = 1; /* pipeline */
+        progress[i].match_index = matches[i];
+        progress[i].next_index = 16;
+    }
+    bench_start(&b);
+    b.guard.inner.start = keep_callbacks;
+    b.raft.id = 1;
+    b.raft.state = RAFT_LEADER;
+    b.raft.current_term = b.guard.led = 3;
+    b.raft.configuration = (struct raft_configuration){ servers, 6 };
+    b.raft.leader_state.progress = progress;
+    b.raft.last_stored = 15;
+    b.raft.commit_index = 9;
+    b.guard.own = own;
+    assert_int_equal(b.io.start(&b.io, 100, NULL, see_last_stored), 0);
+    struct raft_message m = { .type = RAFT_IO_APPEND_ENTRIES_RESULT, .server_id = from };
+    m.append_entries_result = (struct raft_append_entries_result){ 3, 0, last };
+    bench_recv(&b.io, &m);
+    assert_int_equal(b.raft.last_stored, 15);
+    b.io.close(&b.io, NULL);
+    return seen_last_stored;
+}
+
+static void answer_commits_what_the_majority_has(void **state)
+{
+    assert_int_equal(last_stored_while(4, 13, 2), 12); /* 15 13 12 | 10 0: neither 13 nor 10 */
+    assert_int_equal(last_stored_while(4, 11, 2), 11); /* 15 12 11 | 10 0 */
+    assert_int_equal(last_stored_while(4, 5, 2), 10);  /* 15 12 10 | 5 0: late, but true */
+    assert_int_equal(last_stored_while(6, 15, 2), 10); /* has no vote */
+    assert_int_equal(last_stored_while(4, 13, 13), 15); /* 12 is an old term's: not by counting */
+    assert_int_equal(last_stored_while(4, 13, 12), 12);
+    assert_int_equal(last_stored_while(3, 99, 2), 10); /* a log longer than ours */
+}
+
+/* ---- a snapshot that can't be stored: an install has already thrown the log away in memory ---- */
+
+static raft_io_snapshot_put_cb stored;
+static unsigned stored_seen, put_fatals;
+
+static int keep_put(struct raft_io *io, unsigned trailing, struct raft_io_snapshot_put *req,
+                    const struct raft_snapshot *snapshot, raft_io_snapshot_put_cb cb)
+{
+    stored = cb;
+    return 0;
+}
+
+static void see_stored(struct raft_io_snapshot_put *req, int status)
+{
+    stored_seen++;
+}
+
+static void count_put_fatal(void *arg, const char *what)
+{
+    assert_non_null(strstr(what, "storing a snapshot failed"));
+    put_fatals++;
+}
+
+static void snapshot_that_is_not_stored_is_fatal(void **state)
+{
+    static const int statuses[] = { 0, RAFT_CANCELED, RAFT_IOERR };
+    struct bench b;
+    struct raft_io_snapshot_put *req = &b.raft.snapshot.put;
+    for (unsigned i = 0; i < 3; i++) {
+        memset(&b, 0, sizeof b);
+        stored_seen = put_fatals = 0;
+        b.raft.io = &b.io;
+        b.io.data = &b.raft;
+        b.io.close = count_close;
+        b.io.snapshot_put = keep_put;
+        struct guard_hooks hooks = { .fatal = count_put_fatal };
+        guard_install(&b.guard, &b.raft, &hooks);
+        assert_int_equal(b.io.snapshot_put(&b.io, 0, req, NULL, see_stored), 0);
+        assert_true(b.guard.putting);
+        stored(req, statuses[i]);
+        assert_false(b.guard.putting);
+        assert_int_equal(stored_seen, 1);
+        assert_int_equal(put_fatals, statuses[i] == RAFT_IOERR);
+        b.io.close(&b.io, NULL);
+    }
+}
+
 static void decoded_entries(struct raft_message *ret, raft_term term)
 {
     uint64_t word = 1;
@@ -349,6 +458,8 @@ int main(void)
         cmocka_unit_test(lone_voter_opens_its_term_at_the_first_flush),
         cmocka_unit_test(send_completes_once_and_later),
         cmocka_unit_test(close_cancels_what_is_pending),
+        cmocka_unit_test(answer_commits_what_the_majority_has),
+        cmocka_unit_test(snapshot_that_is_not_stored_is_fatal),
         cmocka_unit_test(message_before_the_start_is_released),
         cmocka_unit_test(failing_answer_frees_entries_once),
         cmocka_unit_test(prepared_io_may_snapshot_asynchronously),

@@ -278,6 +278,8 @@ static unsigned snapshots_sent_after_a_failed_send(unsigned disabled)
     }
     fx_raft_run(&fx, 1000);
     assert_true(fx.s[S2].puts > 0);
+    fx.s[S2].guard.empty[0] = S3 + 1; /* it was, in some earlier term that S2 led */
+    fx.s[S2].guard.empty_count = 1;
     raft_fixture_kill(&fx.f, S1);
     fx_raft_prefer(&fx, S2);
     while (raft_state(fx_raft_get(&fx, S2)) != RAFT_LEADER)
