@@ -58,6 +58,17 @@ static void bump(const struct watched *w, sqlite3_changeset_iter *change, int op
     gen_bump(w->kind, hash);
 }
 
+int64_t change_count(const void *changeset, int size)
+{
+    sqlite3_changeset_iter *change;
+    int64_t count = 0;
+    if (sqlite3changeset_start(&change, size, (void *)(uintptr_t)changeset) != SQLITE_OK)
+        return -1;
+    while (sqlite3changeset_next(change) == SQLITE_ROW)
+        count++;
+    return sqlite3changeset_finalize(change) == SQLITE_OK ? count : -1;
+}
+
 void change_bump_generations(const void *changeset, int size)
 {
     sqlite3_changeset_iter *change;

@@ -94,6 +94,8 @@ static void *checkpoint_main(void *arg)
     if (!db)
         log_fatal("storage", "the checkpointer cannot open the replica");
     connection_exec(db, "PRAGMA wal_autocheckpoint = 0");
+    /* A connection that has read nothing does not know of the WAL, and its checkpoints do nothing. */
+    connection_exec(db, "SELECT count(*) FROM sqlite_schema");
     pthread_mutex_lock(&checkpointer.lock);
     while (!checkpointer.stop) {
         struct timespec until;

@@ -48,5 +48,6 @@ void connection_close(struct connection *c);
 
 /* change.c: bumps the generations of every row that the changeset touches. */
 void change_bump_generations(const void *changeset, int size);
+int64_t change_count(const void *changeset, int size); /* rows that it changes; -1: malformed */
 
 #endif

@@ -230,9 +230,14 @@ void meta_apply_changeset(struct meta *m, uint64_t index, const void *data, size
     if (index <= m->applied)
         return;
     sql_do(&t, "BEGIN IMMEDIATE", "");
+    int64_t before = sqlite3_total_changes64(db);
     if (size && sqlite3changeset_apply(db, (int)size, (void *)(uintptr_t)data, NULL, on_conflict, NULL) !=
                     SQLITE_OK)
         connection_die(db, "the replica has diverged; remove it, and this node fetches a copy");
+    /* SQLite passes over tables that it does not have, without a word. */
+    if (sqlite3_total_changes64(db) - before != change_count(data, (int)size))
+        log_fatal("storage", "entry %llu has changes for tables that this replica does not have",
+                  (unsigned long long)index);
     commit_at(m, index);
     change_bump_generations(data, (int)size);
 }
@@ -253,10 +258,10 @@ void meta_apply_migration(struct meta *m, uint64_t index, int number)
         connection_exec(m->connection.db, migration->sql);
         write_state(m, "schema", number);
         m->schema = number;
+        log_info("storage", "migrating to %s", migration->name);
     }
     commit_at(m, index);
     gen_bump_all();
-    log_info("storage", "migrated to %s", migration->name);
 }
 
 void meta_note_applied(struct meta *m, uint64_t index)
