@@ -431,9 +431,8 @@ static void settle(struct http_conn *c)
     stash(c);
     arm(c);
     enum deadline kind = deadline_of(c);
-    /* A head and a farewell have a fixed time; the others begin again with every sign of life. */
-    bool fixed = kind == DEADLINE_HEAD || kind == DEADLINE_LINGER;
-    if (kind != c->deadline || (c->progress && !fixed))
+    /* Bodies begin again with every sign of life; bytes of a head are none, so its time is fixed. */
+    if (kind != c->deadline || c->progress)
         server_deadline(c->server, c, kind);
     c->progress = false;
 }

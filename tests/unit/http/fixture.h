@@ -144,6 +144,14 @@ static void on_echo(struct http_request *req, const void *data, size_t n, enum e
     }
 }
 
+static void on_paused(struct http_request *req, const void *data, size_t n, enum err e, void *arg)
+{
+    if (n)
+        http_body_pause(req);
+    else
+        atomic_store(&fx.last_error, (int)e);
+}
+
 static void on_collected(struct http_request *req, char *data, size_t size, enum err e, void *arg)
 {
     if (e)
@@ -248,6 +256,8 @@ static void fx_on_request(struct http_request *req)
         http_body_read(req, -1, on_echo, arena_alloc(&req->arena, sizeof(struct gen)));
     } else if (strcmp(t, "/collect") == 0)
         http_body_collect(req, 1000, on_collected, NULL);
+    else if (strcmp(t, "/pause") == 0)
+        http_body_read(req, -1, on_paused, NULL);
     else if (strcmp(t, "/later") == 0)
         do_later(req);
     else if (strcmp(t, "/show") == 0 || strcmp(t, "/") == 0)
@@ -551,6 +561,14 @@ static void peer_expect_end(struct peer *p)
     int c = peer_byte(p);
     if (c >= 0)
         fail_msg("a byte %d instead of the end", c);
+}
+
+/* An orderly end: the server has read what was sent to it, so that no reset eats its answer. */
+static inline void peer_expect_orderly_end(struct peer *p)
+{
+    char byte;
+    assert_int_equal(p->at, p->size);
+    assert_int_equal(recv(p->fd, &byte, 1, 0), 0);
 }
 
 static void peer_close(struct peer *p)

@@ -69,6 +69,26 @@ static void pipelined_requests_are_answered_in_order(void **state)
     peer_close(&p);
 }
 
+/* What one connection has sent ahead is not touched by what others send meanwhile. */
+static void waiting_input_is_each_connections_own(void **state)
+{
+    peer_open(&p);
+    peer_say(&p, "GET /later?100 HTTP/1.1\r\nHost: a\r\n\r\nGET /show?mine HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_for(&fx.begun, 1);
+    struct peer first = p;
+    peer_open(&p);
+    for (int i = 0; i < 3; i++) {
+        ask("GET /show?other-and-longer-than-the-first HTTP/1.1\r\nHost: other\r\nX: yyyyyyyyyyyy\r\n\r\n");
+        assert_string_equal(a.body, "GET|/show|other-and-longer-than-the-first|other|0");
+    }
+    peer_close(&p);
+    assert_true(peer_answer(&first, &a, false));
+    assert_string_equal(a.body, "later");
+    assert_true(peer_answer(&first, &a, false));
+    assert_string_equal(a.body, "GET|/show|mine|a|0");
+    peer_close(&first);
+}
+
 /* It does not matter where the network cuts a request. */
 static void bytes_one_by_one_make_the_same_request(void **state)
 {
@@ -333,6 +353,23 @@ static void collected_bodies(void **state)
     peer_close(&p);
 }
 
+static void send_gen(uint64_t size, bool chunked)
+{
+    static char data[PIECE];
+    char frame[32];
+    for (uint64_t at = 0; at < size; at += PIECE) {
+        size_t n = size - at < PIECE ? (size_t)(size - at) : PIECE;
+        gen_fill(data, n, at);
+        if (chunked)
+            peer_send(&p, frame, (size_t)snprintf(frame, sizeof frame, "%zx\r\n", n));
+        peer_send(&p, data, n);
+        if (chunked)
+            peer_send(&p, "\r\n", 2);
+    }
+    if (chunked)
+        peer_send(&p, "0\r\n\r\n", 5);
+}
+
 /* A little of an unread body is swallowed and the connection stays; of a large one it is not. */
 static void unread_bodies(void **state)
 {
@@ -353,7 +390,22 @@ static void unread_bodies(void **state)
     ask(text);
     assert_string_equal(a.body, "hello");
     assert_string_equal(answer_header(&a, "Connection"), "close");
-    peer_expect_end(&p);
+    peer_expect_orderly_end(&p);
+    peer_close(&p);
+    peer_open(&p); /* of unknown length: the connection stays at first, until it is too much */
+    peer_say(&p, "PUT /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    assert_true(peer_answer(&p, &a, false));
+    assert_null(answer_header(&a, "Connection"));
+    send_gen(10 * PIECE, true);
+    peer_say(&p, "GET /show HTTP/1.1\r\nHost: a\r\n\r\n"); /* not answered any more */
+    peer_expect_orderly_end(&p);
+    peer_close(&p);
+    peer_open(&p); /* and is good for another request if it was not */
+    peer_say(&p, "PUT /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    send_gen(2 * PIECE, true);
+    assert_true(peer_answer(&p, &a, false));
+    ask("GET /show HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_string_equal(a.body, "GET|/show||a|0");
     peer_close(&p);
     free(text);
 }
@@ -369,23 +421,6 @@ static long resident_kib(void)
             break;
     fclose(f);
     return kib;
-}
-
-static void send_gen(uint64_t size, bool chunked)
-{
-    static char data[PIECE];
-    char frame[32];
-    for (uint64_t at = 0; at < size; at += PIECE) {
-        size_t n = size - at < PIECE ? (size_t)(size - at) : PIECE;
-        gen_fill(data, n, at);
-        if (chunked)
-            peer_send(&p, frame, (size_t)snprintf(frame, sizeof frame, "%zx\r\n", n));
-        peer_send(&p, data, n);
-        if (chunked)
-            peer_send(&p, "\r\n", 2);
-    }
-    if (chunked)
-        peer_send(&p, "0\r\n\r\n", 5);
 }
 
 /* 100 MiB up and down, framed both ways: equal, and memory stays bounded. */
@@ -511,11 +546,19 @@ static void vanishing_clients(void **state)
     peer_close(&p);
     wait_for(&fx.ended, 4);
 
-    peer_open(&p); /* a reply to one who is gone */
-    peer_say(&p, "GET /later?50 HTTP/1.1\r\nHost: a\r\n\r\n");
+    peer_open(&p); /* while the handler has paused, and nothing is read */
+    peer_say(&p, "PUT /pause HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nsome");
     wait_for(&fx.begun, 5);
+    setsockopt(p.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
     peer_close(&p);
     wait_for(&fx.ended, 5);
+    assert_int_equal(fx.last_error, ERR_CLOSED);
+
+    peer_open(&p); /* a reply to one who is gone */
+    peer_say(&p, "GET /later?50 HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_for(&fx.begun, 6);
+    peer_close(&p);
+    wait_for(&fx.ended, 6);
 
     peer_open(&p); /* one who only says that it has said all, still gets the reply */
     peer_say(&p, "GET /later?50 HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -574,6 +617,16 @@ static void slow_clients_are_timed_out(void **state)
     assert_int_equal(a.status, 408);
     assert_int_equal(fx.last_error, ERR_TIMEOUT);
     peer_expect_end(&p);
+    peer_close(&p);
+
+    peer_open(&p); /* slow, but not still: the time begins again with every piece */
+    peer_say(&p, "PUT /sink HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
+    for (int i = 0; i < 10; i++) {
+        peer_say(&p, "x");
+        usleep(50000);
+    }
+    assert_true(peer_answer(&p, &a, false));
+    assert_int_equal(a.status, 200);
     peer_close(&p);
 
     int begun = fx.begun;
@@ -681,6 +734,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(reply_is_complete_and_connection_stays),
         TEST(pipelined_requests_are_answered_in_order),
+        TEST(waiting_input_is_each_connections_own),
         TEST(bytes_one_by_one_make_the_same_request),
         TEST(expectation_is_answered_when_the_body_is_wanted),
         TEST(replies_without_body_have_none),

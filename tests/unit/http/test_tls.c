@@ -314,6 +314,36 @@ static void strangers_are_refused(void **state)
     pair_down(&pair);
 }
 
+/* Between nodes nothing below TLS 1.3, however good the certificate. */
+static void mutual_sessions_are_tls_1_3(void **state)
+{
+    struct pair pair;
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        int mine = -1, theirs = TLS_WANT_READ;
+        pair_up(&pair, cert_file, key_file, NULL);
+        tls_free(pair.s);
+        pair.s = tls_new(pair.server, pair.fds[0], NULL);
+        SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+        SSL_CTX_set_max_proto_version(ctx, version);
+        SSL_CTX_use_certificate_file(ctx, cert_file, SSL_FILETYPE_PEM);
+        SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM);
+        SSL *ssl = SSL_new(ctx);
+        SSL_set_fd(ssl, pair.fds[1]);
+        char drop[4096]; /* what the first handshake left behind */
+        while (recv(pair.fds[0], drop, sizeof drop, 0) > 0 || recv(pair.fds[1], drop, sizeof drop, 0) > 0)
+            ;
+        for (int i = 0; i < 20 && (mine != 1 || theirs == TLS_WANT_READ); i++) {
+            mine = SSL_connect(ssl);
+            theirs = theirs == TLS_WANT_READ ? tls_handshake(pair.s) : theirs;
+        }
+        assert_int_equal(theirs, version == TLS1_3_VERSION ? 1 : TLS_FAILED);
+        SSL_free(ssl);
+        SSL_CTX_free(ctx);
+        ERR_clear_error();
+        pair_down(&pair);
+    }
+}
+
 static void bad_files_are_named(void **state)
 {
     struct tls_context *c = NULL;
@@ -334,6 +364,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(mistakes_are_closed, start, stop),
         cmocka_unit_test(mutual_sessions_know_their_peers),
         cmocka_unit_test(strangers_are_refused),
+        cmocka_unit_test(mutual_sessions_are_tls_1_3),
         cmocka_unit_test(bad_files_are_named),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
