@@ -86,7 +86,7 @@ void access_log_write(struct http_request *req)
         return;
     ADD(&l, "{\"@timestamp\":\"");
     add_time(&l);
-    ADD(&l, "\",\"log.level\":\"INFO\",\"log.logger\":\"http.access\",\"service.name\":\"pantera\","
+    ADD(&l, "\",\"log.level\":\"info\",\"log.logger\":\"http.access\",\"service.name\":\"pantera\","
             "\"event.action\":\"http_request\",\"event.outcome\":\"");
     if (req->status && req->status < 400)
         ADD(&l, "success");

@@ -12,24 +12,27 @@
 #include "pantera/registry.h"
 #include "pantera/text.h"
 
-/* Global prefixes, as this worker's thread read them under a stamp. */
-static __thread struct {
+/* Global prefixes, as each worker read them under a stamp. */
+enum { WORKERS = 256 };
+static struct prefixes {
     uint64_t stamp; /* GEN_POLICY + 1; 0: never read */
     json_t *list;
-} prefixes;
-
+} prefixes[WORKERS];
 
 static bool is_prefix(struct http_request *req, const char *segment, size_t length)
 {
     uint64_t stamp = gen_get(GEN_POLICY, 0) + 1;
+    int index = worker_of(req)->loop.index;
     size_t i;
     const json_t *item;
-    if (prefixes.stamp != stamp) {
-        json_decref(prefixes.list);
-        prefixes.list = setting_get(worker_of(req)->reader, "prefixes");
-        prefixes.stamp = stamp;
+    check(index >= 0 && index < WORKERS);
+    struct prefixes *p = &prefixes[index];
+    if (p->stamp != stamp) {
+        json_decref(p->list);
+        p->list = setting_get(worker_of(req)->reader, "prefixes");
+        p->stamp = stamp;
     }
-    json_array_foreach(prefixes.list, i, item)
+    json_array_foreach(p->list, i, item)
         if (json_is_string(item) && json_string_length(item) == length &&
             memcmp(json_string_value(item), segment, length) == 0)
             return true;
