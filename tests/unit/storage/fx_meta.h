@@ -1,214 +1,162 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fx_meta.h: two replicas in folders of their own, a leader's and a follower's, migrated; the real operations
- * on them with short arguments; and what a replica holds as text. For one test program each: all static.
- * "Indexes" of the log are given by hand. */
+/* fx_meta: a real replica in a folder of its own, with operations run as the leader runs them. */
 #ifndef FX_META_H
 #define FX_META_H
 
-#include "pantera/meta.h"
-
-#include <sqlite3.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "pantera/buf.h"
-#include "pantera/migrations.h"
+#include "pantera/digest.h"
+#include "pantera/meta.h"
+#include "storage/meta/sql.h"
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include <cmocka.h> /* after our headers: its fail() is a macro */
+#undef fail
 
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-
-/* --- fixture: a leader and a follower, migrated --- */
-
-struct node {
+struct fx_meta {
     char dir[64];
     struct meta *meta;
-};
-
-struct pair {
-    struct node leader, follower;
-    uint64_t index;
+    struct meta_reader *reader;
     struct seal_key key;
+    struct arena arena;
+    uint64_t index;
+    int64_t now_ms;
+    struct why why;
 };
 
-static inline void node_up(struct node *n)
+static inline void fx_meta_open(struct fx_meta *fx)
 {
-    snprintf(n->dir, sizeof n->dir, "/tmp/pantera-meta-XXXXXX");
-    assert_non_null(mkdtemp(n->dir));
-    n->meta = meta_open(n->dir);
+    memset(fx, 0, sizeof *fx);
+    snprintf(fx->dir, sizeof fx->dir, "/tmp/fx_meta.XXXXXX");
+    assert_non_null(mkdtemp(fx->dir));
+    fx->meta = meta_open(fx->dir);
+    for (int i = 1; i <= meta_schema_known(); i++)
+        meta_apply_migration(fx->meta, ++fx->index, i);
+    fx->reader = meta_reader_open(fx->dir, &fx->why);
+    assert_non_null(fx->reader);
+    seal_key_new(&fx->key);
+    arena_init(&fx->arena);
+    fx->now_ms = 1000;
 }
 
-static inline void node_reopen(struct node *n)
+static inline int fx_meta_unlink(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
-    meta_close(n->meta);
-    n->meta = meta_open(n->dir);
+    (void)st, (void)flag, (void)ftw;
+    return remove(path);
 }
 
-static inline void node_down(struct node *n)
+static inline void fx_meta_close(struct fx_meta *fx)
 {
-    static const char *const suffixes[] = { "", "-wal", "-shm", "-journal" };
-    char path[128];
-    meta_close(n->meta);
-    for (size_t i = 0; i < COUNT(suffixes); i++) {
-        snprintf(path, sizeof path, "%s/" META_FILE "%s", n->dir, suffixes[i]);
-        unlink(path);
-    }
-    assert_int_equal(rmdir(n->dir), 0); /* and nothing else was left there */
+    arena_release(&fx->arena);
+    meta_reader_close(fx->reader);
+    meta_close(fx->meta);
+    nftw(fx->dir, fx_meta_unlink, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-static inline void migrate(struct meta *m, uint64_t *index)
-{
-    for (size_t i = 0; i < migrations_count; i++)
-        meta_apply_migration(m, ++*index, migrations[i].number);
-}
-
-static inline int pair_up(void **state)
-{
-    struct pair *p = calloc(1, sizeof *p);
-    uint64_t same = 0;
-    node_up(&p->leader);
-    node_up(&p->follower);
-    migrate(p->leader.meta, &p->index);
-    migrate(p->follower.meta, &same);
-    seal_key_new(&p->key);
-    *state = p;
-    return 0;
-}
-
-static inline int pair_down(void **state)
-{
-    struct pair *p = *state;
-    node_down(&p->leader);
-    node_down(&p->follower);
-    free(p);
-    return 0;
-}
-
-/* --- operations --- */
-
-static inline enum err run_at(struct pair *p, int64_t now, const char *op, json_t *args)
+/* One operation, one entry. Takes args; gives *ret_result if that is not NULL. */
+static inline enum err fx_run(struct fx_meta *fx, const char *op, json_t *args, json_t **ret_result)
 {
     json_t *result = NULL;
-    struct why why = { "" };
+    const void *changeset;
+    size_t size;
+    enum err e;
+
     assert_non_null(args);
-    enum err e = meta_batch_run(p->leader.meta, op, args, now, &p->key, &result, &why);
-    json_decref(result);
+    fx->why.text[0] = 0;
+    meta_batch_begin(fx->meta);
+    e = meta_batch_run(fx->meta, op, args, ++fx->now_ms, &fx->key, &result, &fx->why);
+    meta_batch_changeset(fx->meta, &changeset, &size);
+    meta_batch_commit(fx->meta, ++fx->index);
+    if (ret_result)
+        *ret_result = result;
+    else
+        json_decref(result);
     return e;
 }
 
-static inline enum err run(struct pair *p, const char *op, json_t *args)
+static inline int64_t fx_int(struct fx_meta *fx, const char *literal)
 {
-    return run_at(p, 1000000 + (int64_t)p->index, op, args);
+    struct sql *q = sql_read(fx->reader, literal);
+    int64_t n;
+
+    assert_true(sql_row(q));
+    n = sql_int(q, 0);
+    sql_end(q);
+    return n;
 }
 
-static inline json_t *setting(const char *name, int value)
+static inline enum err fx_repo(struct fx_meta *fx, const char *name, json_t *config)
 {
-    return json_pack("{s:s, s:{s:i}}", "name", name, "value", "n", value);
+    json_t *storage = json_object_get(json_object_get(config, "repo"), "storage");
+    return fx_run(fx, "repo.put",
+                  json_pack("{s:s, s:O, s:O?, s:o}", "name", name, "type",
+                            json_object_get(json_object_get(config, "repo"), "type"), "storage",
+                            storage, "config", config), NULL);
 }
 
-static inline json_t *role(const char *name, const char *action)
+static inline enum err fx_alias(struct fx_meta *fx, int64_t repo_id, const char *name, json_t *config)
 {
-    return json_pack("{s:s, s:{s:[s]}, s:b, s:b}", "name", name, "permissions", "*", action, "create", 1,
-                     "update", 1);
+    return fx_run(fx, "alias.put", json_pack("{s:I, s:s, s:o}", "repo_id", (json_int_t)repo_id,
+                                             "name", name, "config", config), NULL);
 }
 
-static inline json_t *user(const char *name, const char *in_role)
+static inline json_t *fx_file_repo(const char *storage)
 {
-    json_t *args = json_pack("{s:s, s:s, s:b, s:b}", "name", name, "password", "$argon2id$x", "create", 1,
-                             "update", 1);
-    if (in_role)
-        json_object_set_new(args, "roles", json_pack("[s]", in_role));
-    return args;
+    return json_pack("{s:{s:s, s:s}}", "repo", "type", "file", "storage", storage);
 }
 
-static inline json_t *named(const char *name)
+/* An alias "default" and a repository of id 1, "files"; node 1 started. */
+static inline void fx_meta_basics(struct fx_meta *fx)
 {
-    return json_pack("{s:s}", "name", name);
+    assert_int_equal(fx_alias(fx, 0, "default", json_pack("{s:s, s:s}", "type", "fs", "path", "/x")),
+                     OK);
+    assert_int_equal(fx_repo(fx, "files", fx_file_repo("default")), OK);
+    assert_int_equal(fx_run(fx, "node.started", json_pack("{s:i, s:s, s:s}", "node", 1,
+                                                          "incarnation", "a", "version", "0"),
+                            NULL), OK);
 }
 
-/* Commits the leader's batch; the changeset is the caller's. */
-static inline void *commit(struct pair *p, size_t *ret_size)
+static inline enum err fx_reserve(struct fx_meta *fx, const char *incarnation, const char *store,
+                                  const char *key)
 {
-    const void *data;
-    meta_batch_changeset(p->leader.meta, &data, ret_size);
-    void *copy = malloc(*ret_size ? *ret_size : 1);
-    if (*ret_size)
-        memcpy(copy, data, *ret_size);
-    meta_batch_commit(p->leader.meta, ++p->index);
-    return copy;
+    return fx_run(fx, "upload.reserve", json_pack("{s:i, s:s, s:s, s:[s]}", "node", 1, "incarnation",
+                                                  incarnation, "store", store, "keys", key), NULL);
 }
 
-static inline void commit_both(struct pair *p)
+/* artifact.put of content that is known by its number; the digest follows from it. */
+static inline json_t *fx_put_args(int64_t repo_id, const char *path, const char *store,
+                                  const char *key, unsigned content)
 {
-    size_t size;
-    void *changes = commit(p, &size);
-    meta_apply_changeset(p->follower.meta, p->index, changes, size);
-    free(changes);
+    char sha[65];
+
+    snprintf(sha, sizeof sha, "%064x", content);
+    return json_pack("{s:I, s:s, s:s, s:s, s:I, s:s}", "repo_id", (json_int_t)repo_id, "path", path,
+                     "store", store, "key", key, "size", (json_int_t)content, "sha256", sha);
 }
 
-/* --- what a replica holds, as text: every replicated table, every row, in the order of keys --- */
-
-static inline void dump_table(sqlite3 *db, const char *table, struct buf *b)
+static inline enum err fx_put(struct fx_meta *fx, int64_t repo_id, const char *path, const char *key,
+                              unsigned content)
 {
-    sqlite3_stmt *q;
-    char sql[256];
-    snprintf(sql, sizeof sql, "SELECT * FROM \"%s\" ORDER BY 1, 2", table);
-    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &q, NULL), SQLITE_OK);
-    while (sqlite3_step(q) == SQLITE_ROW) {
-        (void)buf_printf(b, "%s", table);
-        for (int i = 0; i < sqlite3_column_count(q); i++) {
-            const char *text = (const char *)sqlite3_column_text(q, i);
-            (void)buf_printf(b, "|%d:%s", sqlite3_column_type(q, i), text ? text : "");
-        }
-        (void)buf_puts(b, "\n");
-    }
-    sqlite3_finalize(q);
+    return fx_run(fx, "artifact.put", fx_put_args(repo_id, path, "default", key, content), NULL);
 }
 
-static inline char *dump(const char *dir)
+/* Reserve and put. */
+static inline enum err fx_store(struct fx_meta *fx, int64_t repo_id, const char *path,
+                                unsigned content)
 {
-    sqlite3 *db;
-    sqlite3_stmt *q;
-    struct buf b;
-    char path[128];
-    unsigned tables = 0;
-    snprintf(path, sizeof path, "%s/" META_FILE, dir);
-    buf_init(&b, 16 << 20);
-    (void)buf_puts(&b, "");
-    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-    sqlite3_exec(db, "BEGIN", NULL, NULL, NULL);
-    assert_int_equal(sqlite3_prepare_v2(db, "SELECT name FROM sqlite_schema WHERE type = 'table' AND "
-                                            "name <> 'local_state' ORDER BY name", -1, &q, NULL),
-                     SQLITE_OK);
-    for (; sqlite3_step(q) == SQLITE_ROW; tables++)
-        dump_table(db, (const char *)sqlite3_column_text(q, 0), &b);
-    sqlite3_finalize(q);
-    sqlite3_close(db);
-    assert_int_equal(buf_err(&b), OK);
-    assert_true(tables > 10 || tables == 0);
-    return buf_detach(&b, NULL);
-}
+    static unsigned next;
+    char key[48];
 
-static inline void assert_same(struct pair *p)
-{
-    char *ours = dump(p->leader.dir), *theirs = dump(p->follower.dir);
-    assert_string_equal(ours, theirs);
-    free(ours);
-    free(theirs);
-}
-
-static inline bool holds(const struct node *n, const char *text)
-{
-    char *all = dump(n->dir);
-    bool found = strstr(all, text) != NULL;
-    free(all);
-    return found;
+    snprintf(key, sizeof key, "blobs/aa/%032x", ++next);
+    assert_int_equal(fx_reserve(fx, "a", "default", key), OK);
+    return fx_put(fx, repo_id, path, key, content);
 }
 
 #endif

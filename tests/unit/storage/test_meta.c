@@ -13,7 +13,7 @@
 #include "pantera/meta_setting.h"
 #include "pantera/meta_user.h"
 #include "storage/meta/sql.h"
-#include "unit/storage/fx_meta.h" /* last: cmocka.h has a macro fail() */
+#include "unit/storage/fx_replicas.h" /* last: cmocka.h has a macro fail() */
 
 /* --- migrations --- */
 

@@ -4,7 +4,7 @@
 #include "pantera/gen.h"
 #include "pantera/log.h"
 #include "pantera/text.h"
-#include "unit/storage/fx_meta.h" /* last: cmocka.h has a macro fail() */
+#include "unit/storage/fx_replicas.h" /* last: cmocka.h has a macro fail() */
 
 static uint64_t gens[GEN_KINDS][GEN_BUCKETS];
 
