@@ -297,11 +297,9 @@ static void on_chunk(struct http_request *req, const void *data, size_t size, en
 static void put_recv(struct put *p)
 {
     struct why why = { "" };
-    enum err e = store_ref(p->worker->registry, p->store_name, &p->store, &why);
-    int64_t length = p->req->content_length;
+    enum err e = blob_put_begin(p->store->blobs, &p->blob, p->wait.key, p->req->content_length,
+                                p->kinds, &why);
 
-    if (!e)
-        e = blob_put_begin(p->store->blobs, &p->blob, p->wait.key, length, p->kinds, &why);
     if (e) {
         put_end(p, e, &why);
         return;
@@ -466,7 +464,9 @@ void registry_put(struct http_request *req, const struct repo *repo, const char 
     http_on_end(req, put_gone, p->link);
     p->wait.home = &p->worker->loop;
     p->wait.done = on_key;
-    if ((e = put_check(p, repo, &why)))
+    /* The store first: that its alias points elsewhere now makes keys worthless that are still there. */
+    if ((e = put_check(p, repo, &why)) ||
+        (e = store_ref(p->worker->registry, p->store_name, &p->store, &why)))
         put_end(p, e, &why);
     else if (keys_take(p->store_name, &p->wait))
         put_recv(p);

@@ -354,18 +354,25 @@ static void put_many_at_once(void **state)
     assert_int_equal(fx_int(&fx, "SELECT count(*) FROM artifact"), MANY);
 }
 
-/* An alias that is put anew (credentials, say) is used anew; reads and writes go on. */
+/* An empty store whose alias points elsewhere now: the next upload goes there, at once, though keys had
+ * been reserved for the old place. */
 static void store_is_reopened_when_its_alias_changes(void **state)
 {
+    char moved[100];
+
     (void)state;
+    fx_on_loop(&fx, gc_start);
     assert_int_equal(fx_status(&fx, "PUT", "before", "", "x"), 201);
+    assert_int_equal(fx_status(&fx, "DELETE", "before", "", NULL), 204);
+    fx_await(&fx, "SELECT count(*) FROM garbage", 0);
+    snprintf(moved, sizeof moved, "%s.moved", fx.store_dir);
     assert_int_equal(fx_propose(&fx, "alias.put",
-                                json_pack("{s:i, s:s, s:{s:s, s:s, s:b}}", "repo_id", 0, "name",
-                                          "default", "config", "type", "fs", "path", fx.store_dir,
-                                          "shared", true)), OK);
-    expect_get("before", "", 200, "x");
+                                json_pack("{s:i, s:s, s:{s:s, s:s}}", "repo_id", 0, "name", "default",
+                                          "config", "type", "fs", "path", moved)), OK);
     assert_int_equal(fx_status(&fx, "PUT", "after", "", "y"), 201);
     expect_get("after", "", 200, "y");
+    assert_int_equal(objects_in(moved), 1);
+    assert_int_equal(objects_in(fx.store_dir), 0);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
