@@ -584,8 +584,8 @@ static void handshakes_on_a_plain_port_are_closed(void **state)
 /* --- with limits of their own --- */
 static int start_hasty(void **state)
 {
-    fx_start((struct http_limits){ .header_timeout_ms = 100, .idle_timeout_ms = 150,
-                                   .body_timeout_ms = 200, .max_connections = 2 }, NULL);
+    fx_start((struct http_limits){ .header_timeout_ms = 400, .idle_timeout_ms = 600,
+                                   .body_timeout_ms = 600, .max_connections = 2 }, NULL);
     return 0;
 }
 
@@ -599,7 +599,7 @@ static void slow_clients_are_timed_out(void **state)
 
     peer_open(&p); /* a byte now and then does not help */
     peer_say(&p, "GET /hello HTTP/1.1\r\nX: ");
-    for (int i = 0; i < 40; i++) {
+    for (int i = 0; i < 60; i++) {
         peer_say(&p, "x");
         usleep(10000);
     }
@@ -623,7 +623,7 @@ static void slow_clients_are_timed_out(void **state)
     peer_say(&p, "PUT /sink HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n");
     for (int i = 0; i < 10; i++) {
         peer_say(&p, "x");
-        usleep(50000);
+        usleep(80000);
     }
     assert_true(peer_answer(&p, &a, false));
     assert_int_equal(a.status, 200);
@@ -637,7 +637,7 @@ static void slow_clients_are_timed_out(void **state)
     peer_close(&p);
 
     peer_open(&p); /* a handler may take its time */
-    ask("GET /later?400 HTTP/1.1\r\nHost: a\r\n\r\n");
+    ask("GET /later?900 HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_string_equal(a.body, "later");
     peer_close(&p);
 }
