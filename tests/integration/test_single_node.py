@@ -54,8 +54,11 @@ def test_first_start_push_pull_restart(make_node):
     path = os.path.join(node.dir, "hello.txt")
     with open(path, "w", encoding="ascii") as f:
         f.write("hello\n")
-    node.admin().put_repo("mine")
     curl = ["curl", "-sS", "--fail", "-u", f"{USER}:{PASSWORD}"]
+    subprocess.run(curl + ["-T", path, f"{url}/files/hello.txt"], check=True)  # there from the first start
+    out = subprocess.run(curl + [f"{url}/files/hello.txt"], check=True, capture_output=True)
+    assert out.stdout == b"hello\n"
+    node.admin().put_repo("mine")
     subprocess.run(curl + ["-T", path, f"{url}/mine/a/hello.txt"], check=True)
     out = subprocess.run(curl + [f"{url}/mine/a/hello.txt"], check=True, capture_output=True)
     assert out.stdout == b"hello\n"
