@@ -49,7 +49,7 @@ static bool send_text(int fd, const char *text)
 
 static bool send_big(int fd)
 {
-    static char block[65536];
+    char block[65536];
     bool good = send_text(fd, "HTTP/1.1 200 OK\r\nContent-Length: 20971520\r\n\r\n");
     for (size_t at = 0; good && at < BIG; at += sizeof block) {
         for (size_t i = 0; i < sizeof block; i++)
