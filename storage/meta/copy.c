@@ -13,7 +13,11 @@
 #include "pantera/log.h"
 #include "storage/meta/internal.h"
 
-enum { CHECKPOINT_EVERY_MS = 250, WAL_PAGES_TOO_MANY = 20000 };
+enum {
+    CHECKPOINT_EVERY_MS = 250,
+    WAL_PAGES_TOO_MANY = 20000,
+    WRITER_WAITS_MS = 100, /* at most, while the WAL starts over and a reader is still in it */
+};
 
 static void sync_file(const char *path)
 {
@@ -94,6 +98,7 @@ static void *checkpoint_main(void *arg)
     if (!db)
         log_fatal("storage", "the checkpointer cannot open the replica");
     connection_exec(db, "PRAGMA wal_autocheckpoint = 0");
+    sqlite3_busy_timeout(db, WRITER_WAITS_MS);
     /* A connection that has read nothing does not know of the WAL, and its checkpoints do nothing. */
     connection_exec(db, "SELECT count(*) FROM sqlite_schema");
     pthread_mutex_lock(&checkpointer.lock);
