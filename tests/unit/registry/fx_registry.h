@@ -348,7 +348,7 @@ static inline struct fx_answer fx_receive(int fd)
     a.head = a.raw;
     a.body = end + 4;
     a.body_size = size - (size_t)(a.body - a.raw);
-    a.status = atoi(a.raw + 9);
+    a.status = (int)strtol(a.raw + 9, NULL, 10);
     return a;
 }
 
