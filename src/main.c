@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* panterad: configuration → cluster → workers → signals → drain. It puts the modules together and holds no
  * logic of theirs. Run under the name `pantera` it is the operator's command line (cli.c). */
+#include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "pantera/api.h"
@@ -42,7 +46,8 @@ struct program {
     struct loop loop; /* the main thread's: signals and the way down */
     uv_signal_t signals[2];
     uv_timer_t ready;
-    bool bootstrapping, announced, stopping, over;
+    _Atomic bool bootstrapping; /* worker 0 begins it, the main thread sees its end */
+    bool announced, stopping, over;
     uint64_t started_us;
     unsigned draining;
     struct proposal transfer;
@@ -184,7 +189,7 @@ static void bootstrap_done(struct worker *w, enum err e, const char *password)
 
 struct look_task {
     struct task task;
-    bool busy, bootstrapped;
+    _Atomic bool busy, bootstrapped;
 };
 static struct look_task look;
 
@@ -341,6 +346,24 @@ static void raise_limits(void)
     setenv("UV_THREADPOOL_SIZE", "8", 0); /* raft's disk must never wait for a resolver */
 }
 
+/* Two processes on one data folder would both be the same node. */
+static bool lock_home(const char *home)
+{
+    char path[4096];
+    if (mkdir(home, 0700) && errno != EEXIST) {
+        fprintf(stderr, "panterad: cannot make the data folder '%s': %s\n", home, strerror(errno));
+        return false;
+    }
+    snprintf(path, sizeof path, "%s/lock", home);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600); /* held until the process ends */
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return true;
+    fprintf(stderr, "panterad: the data folder '%s' is in use, or not ours: %s\n", home, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return false;
+}
+
 static int usage(FILE *to)
 {
     fputs("usage: panterad [-f pantera.yml]\n"
@@ -360,6 +383,8 @@ static int run_server(const char *config_file)
         fprintf(stderr, "panterad: %s\n", why_text(&why, e));
         return 2;
     }
+    if (!lock_home(p.config->home))
+        return 1;
     bound_memory();
     raise_limits();
     log_init(p.config->log_level, p.config->cluster_listen ? p.config->node_id : 0);
