@@ -103,8 +103,8 @@ static bool entry_add(struct blob_cache *c, const char *name, const char *suffix
     struct entry *e = *at ? NULL : calloc(1, sizeof *e);
     if (!e)
         return false;
-    strcpy(e->name, name);
-    strcpy(e->suffix, suffix);
+    snprintf(e->name, sizeof e->name, "%s", name);
+    snprintf(e->suffix, sizeof e->suffix, "%s", suffix);
     e->size = size;
     *at = e;
     list_add_newest(c, e);
@@ -205,7 +205,7 @@ static size_t read_folder(struct blob_cache *c, struct found **ret)
         }
         memcpy((*ret)[count].name, e->d_name, name);
         (*ret)[count].name[name] = 0;
-        strcpy((*ret)[count].suffix, e->d_name + name);
+        snprintf((*ret)[count].suffix, sizeof (*ret)[count].suffix, "%s", e->d_name + name);
         (*ret)[count].size = (uint64_t)st.st_size;
         (*ret)[count++].used = st.st_atim;
     }
@@ -361,7 +361,7 @@ struct cache_fill *blob_cache_fill(struct blob_cache *c, const char *key, uint64
         f->suffix[0] = '.';
         random_hex(f->suffix + 1, 4);
         snprintf(f->temporary, sizeof f->temporary, "tmp-%s-%s", c->own, f->suffix + 1);
-        strcpy(f->name, name);
+        snprintf(f->name, sizeof f->name, "%s", name);
         f->cache = c;
         f->size = size;
         f->fd = -1;

@@ -10,6 +10,7 @@
  *        └──finish──> last job (… + fdatasync + folders) ──> on_finished */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -380,7 +381,7 @@ enum err fs_put_begin(struct blob_store *s, struct blob_put *p, const char *key,
         free(f);
         return fail(why, ERR_UNAVAILABLE, "out of memory for an upload");
     }
-    strcpy(f->key, key); /* store.c has checked its length */
+    snprintf(f->key, sizeof f->key, "%s", key);
     f->store = store;
     store->refs++;
     f->put = p;

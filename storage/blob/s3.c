@@ -331,7 +331,7 @@ static enum err s3_delete(struct blob_store *s, struct blob_delete *d, struct wh
     x->delete = d;
     x->call.store = s3_of(s);
     x->call.method = "DELETE";
-    strcpy(x->call.key, d->key);
+    snprintf(x->call.key, sizeof x->call.key, "%s", d->key);
     x->call.on_done = on_deleted;
     s3_call_start(&x->call);
     return OK;

@@ -3,6 +3,7 @@
  * an interrupted answer goes on at the byte where it stopped (s3_call.c). Two pieces of memory: the sink
  * holds one while the other fills; when both are full the server is paused. The first reader of a whole
  * object tees it into the cache: a piece is free again when the sink and the cache are both done with it. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -188,7 +189,7 @@ static void start_call(struct s3_get *g, const char *key, int64_t size, int64_t 
     bool whole = offset == 0 && length == size;
     g->call.store = g->store;
     g->call.method = "GET";
-    strcpy(g->call.key, key); /* store.c has checked its length */
+    snprintf(g->call.key, sizeof g->call.key, "%s", key);
     g->call.ranged = !whole;
     g->call.offset = offset;
     g->call.length = length;

@@ -7,6 +7,7 @@
  *   put:   PLAIN ──a second part is needed──> CREATING ──upload id──> PARTS ──all sent──> COMPLETING
  *            └──finish with one part──> SINGLE
  *   A put that ends badly, or is aborted, waits for its calls and then deletes the upload (ABORTING). */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -239,7 +240,7 @@ static void control_prepare(struct s3_put *u)
 {
     memset(&u->control, 0, sizeof u->control);
     u->control.store = u->store;
-    strcpy(u->control.key, u->key);
+    snprintf(u->control.key, sizeof u->control.key, "%s", u->key);
 }
 
 static void on_created(struct s3_call *c, enum err e, const struct why *why)
@@ -297,7 +298,7 @@ static void part_send(struct s3_put *u, struct part *p)
     p->state = PART_SENDING;
     p->call.store = u->store;
     p->call.method = "PUT";
-    strcpy(p->call.key, u->key);
+    snprintf(p->call.key, sizeof p->call.key, "%s", u->key);
     p->call.query = p->query;
     p->call.body = p->data;
     p->call.body_size = p->size;
@@ -515,7 +516,7 @@ enum err s3_put_begin(struct blob_store *store, struct blob_put *p, const char *
     u->store = s3_of(store);
     s3_ref(u->store);
     u->put = p;
-    strcpy(u->key, key); /* store.c has checked its length */
+    snprintf(u->key, sizeof u->key, "%s", key);
     u->expected = expected;
     u->whole = digester_new(digest_kinds);
     buf_init(&u->xml, XML_BYTES);

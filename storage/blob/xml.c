@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Finding a tag and decoding its text. What is not there is NULL; nothing is judged here. */
 #include "xml.h"
 
 #include <stdlib.h>
