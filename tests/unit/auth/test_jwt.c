@@ -157,6 +157,46 @@ static void token_of_other_algorithms_is_refused(void **state)
     assert_int_equal(parse("eyJhbGciOiJub25lIn0.eyJzdWIiOiJqb2UifQ.", &got), ERR_UNAUTHORIZED);
 }
 
+/* A header of another algorithm is refused even where the signature under it is ours. */
+static void token_header_decides_nothing(void **state)
+{
+    static const struct {
+        const char *header;
+        enum err expected;
+    } tries[] = {
+        { "{\"alg\":\"RS256\",\"kid\":\"k1\"}", OK },
+        { "{\"alg\":\"HS256\",\"kid\":\"k1\"}", ERR_UNAUTHORIZED },
+        { "{\"alg\":\"none\",\"kid\":\"k1\"}", ERR_UNAUTHORIZED },
+        { "{\"alg\":\"rs256\",\"kid\":\"k1\"}", ERR_UNAUTHORIZED },
+        { "{\"kid\":\"k1\"}", ERR_UNAUTHORIZED },
+        { "{\"alg\":\"RS256\",\"kid\":\"k1\",\"crit\":[\"x\"]}", ERR_UNAUTHORIZED },
+        { "{\"alg\":\"RS256\",\"alg\":\"none\",\"kid\":\"k1\"}", ERR_UNAUTHORIZED },
+    };
+    BIO *bio = BIO_new_mem_buf(private_pem, -1);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    char *good;
+    assert_int_equal(token_build(&joe, private_pem, &good), OK);
+    const char *payload = strchr(good, '.') + 1;
+    size_t length = (size_t)(strrchr(good, '.') - payload);
+    for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
+        struct claims got;
+        unsigned char signature[512];
+        size_t size = sizeof signature;
+        char *text = arena_printf(&arena, "%s.%.*s",
+                                  base64url_encode(&arena, tries[i].header, strlen(tries[i].header)),
+                                  (int)length, payload);
+        EVP_MD_CTX *c = EVP_MD_CTX_new();
+        assert_int_equal(EVP_DigestSignInit(c, NULL, EVP_sha256(), NULL, key), 1);
+        assert_int_equal(EVP_DigestSign(c, signature, &size, (unsigned char *)text, strlen(text)), 1);
+        EVP_MD_CTX_free(c);
+        text = arena_printf(&arena, "%s.%s", text, base64url_encode(&arena, signature, size));
+        assert_int_equal(parse(text, &got), tries[i].expected);
+    }
+    free(good);
+    EVP_PKEY_free(key);
+    BIO_free(bio);
+}
+
 /* Every claim is needed; only an API token may be without an end. */
 static void token_without_a_claim_is_refused(void **state)
 {
@@ -226,6 +266,7 @@ int main(void)
         cmocka_unit_test(token_round_trip),
         cmocka_unit_test(token_tampered_is_refused),
         cmocka_unit_test(token_of_other_algorithms_is_refused),
+        cmocka_unit_test(token_header_decides_nothing),
         cmocka_unit_test(token_without_a_claim_is_refused),
         cmocka_unit_test(authorization_is_taken_apart),
     };
