@@ -6,5 +6,5 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                                 "tests", "integration"))
 
-from conftest import (make_cluster, pytest_runtest_makereport, pytest_sessionstart, s3,  # noqa: E402,F401
-                      s3_prefix, s3_proxy)
+from fixtures import (make_cluster, pytest_runtest_makereport, pytest_sessionstart,  # noqa: E402,F401
+                      s3, s3_prefix, s3_proxy)

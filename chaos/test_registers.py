@@ -2,8 +2,9 @@
 """Counters in files (register.py), each written by one client, read on every node, while nodes die, stop and
 lose each other.
 
-Invariant: no read answers with less than what was acknowledged, or seen by another read, before it began. In
-the end every counter holds at least what was acknowledged, at most what was tried, the same on every node."""
+Invariant: no read answers with less than what was acknowledged before it began, anywhere, or than what the
+same reader had seen on the same node. In the end every counter holds at least what was acknowledged, at most
+what was tried, the same on every node."""
 import os
 import random
 import threading
