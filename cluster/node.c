@@ -497,11 +497,9 @@ static void on_transferred(struct raft_transfer *req)
 void node_stop_step(struct cluster *c)
 {
     bool late = clock_mono_us() > c->stop_deadline_us;
-    if (c->stop_posted)
+    if (c->stop_posted || ((c->in_flight || c->fencing) && !late))
         return;
     if (c->running && c->leader && others_can_lead(c) && !late) {
-        if (c->in_flight || c->fencing)
-            return;
         if (!c->transferring) {
             c->transferring = true;
             lease_release(c);
