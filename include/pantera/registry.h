@@ -48,13 +48,6 @@ void registry_put(struct http_request *req, const struct repo *repo, const char 
 typedef void registry_fail_cb(struct http_request *req, enum err e, const struct why *why);
 MUST_USE bool registry_get(struct http_request *req, const struct repo *repo, const char *path,
                            registry_fail_cb *failed);
-/* The same as an attachment ("Content-Disposition") of that name. */
-MUST_USE bool registry_download(struct http_request *req, const struct repo *repo, const char *path,
-                                const char *file_name, registry_fail_cb *failed);
-/* What a path names, without its bytes. NOT_FOUND. Strings are the arena's. */
-struct artifact_row;
-enum err registry_stat(struct registry *r, struct arena *a, const struct repo *repo,
-                       const char *path, struct artifact_row *ret);
 /* `done` with OK or NOT_FOUND. */
 void registry_delete(struct http_request *req, const struct repo *repo, const char *path,
                      void (*done)(struct http_request *req, enum err e, const struct why *why));

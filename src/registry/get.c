@@ -461,30 +461,3 @@ bool registry_get(struct http_request *req, const struct repo *repo, const char 
     get_full(req, entry, path, failed);
     return true;
 }
-
-/* RFC 6266 and RFC 8187: the name as it is in UTF-8, and a plain one for those that can't read that. */
-bool registry_download(struct http_request *req, const struct repo *repo, const char *path,
-                       const char *file_name, registry_fail_cb *failed)
-{
-    char *plain = arena_strdup(&req->arena, file_name);
-    struct warm_entry *entry;
-
-    if (!get_admit(req, repo, path, &entry, failed))
-        return false;
-    if (!entry)
-        return true;
-    for (char *c = plain; *c; c++)
-        if ((unsigned char)*c < 0x20 || (unsigned char)*c >= 0x7f || *c == '"' || *c == '\\')
-            *c = '_';
-    http_set_header(req, "Content-Disposition",
-                    arena_printf(&req->arena, "attachment; filename=\"%s\"; filename*=UTF-8''%s",
-                                 plain, percent_encode(&req->arena, file_name, false)));
-    get_full(req, entry, path, failed);
-    return true;
-}
-
-enum err registry_stat(struct registry *r, struct arena *a, const struct repo *repo,
-                       const char *path, struct artifact_row *ret)
-{
-    return artifact_get(r->worker->reader, a, repo->id, path, ret);
-}
