@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures: nodes, clusters and S3 servers that end with their test, whatever became of it. For the conftest.py
-of this folder and of chaos/."""
+"""Fixtures: nodes, clusters and S3 servers that end with their test, whatever became of it. For the
+conftest.py of this folder and of chaos/."""
 import os
 import uuid
 
