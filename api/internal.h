@@ -15,6 +15,13 @@ extern const struct api_route api_routes[];
 extern const unsigned api_routes_count;
 
 
+/* --- policy.c: the token policy of /admin/auth-settings --- */
+struct token_policy {
+    int64_t access_s, refresh_s, api_max_days;
+    bool permanent;
+};
+void token_policy_read(struct meta_reader *r, const struct config *c, struct token_policy *ret);
+
 /* --- metrics.c: counters of one worker each, added up when somebody asks --- */
 void metrics_began(struct http_request *req);
 void metrics_finished(struct http_request *req);

@@ -71,6 +71,11 @@ void api_page(struct http_request *req, int64_t default_size, struct page *ret);
 /* {"items", "page", "size", "total", "hasMore"}; takes items. */
 json_t *api_page_json(const struct page *p, json_t *items, int64_t total);
 
+/* First start, as the configuration says (auth_found). `done` on the worker's loop, once;
+ * `generated_password` is NULL unless one was made here and is now the admin's. */
+void auth_bootstrap(struct worker *w,
+                    void (*done)(struct worker *w, enum err e, const char *generated_password));
+
 /* The hooks that main gives to the listeners. */
 void api_on_request(struct http_request *req);         /* 8086 */
 void api_on_repository_request(struct http_request *req); /* 8080: specials, then formats */

@@ -86,14 +86,6 @@ void auth_issue(struct auth *a, struct http_request *req, const struct principal
                              struct token_order *orders, void *arg),
                 void *arg);
 
-/* The token policy of /admin/auth-settings: setting "auth_settings", else the configuration's. */
-struct token_policy {
-    int64_t access_s, refresh_s, api_max_days;
-    bool permanent;
-};
-struct config;
-void token_policy_read(struct meta_reader *r, const struct config *c, struct token_policy *ret);
-
 bool may(const struct principal *p, enum permission need);
 bool may_repo(const struct principal *p, const char *repo, enum repo_action action);
 bool may_repo_any(const struct principal *p, enum repo_action action); /* on "*" */
@@ -124,14 +116,22 @@ void password_hash_start(struct password_hash *h, struct loop *home);
 enum err password_hash_now(const char *password, char ret_encoded[160]); /* blocks: first start, CLI */
 
 /* First start: makes the admin, the roles admin and reader, the signing key and the alias `default`, by
- * one proposal. For worker 0 while this node leads and the replica has no signing key. `done` on its
- * loop, once; `generated_password` is NULL unless one was made here and is now the admin's. */
-struct worker;
-void auth_bootstrap(struct worker *w,
-                    void (*done)(struct worker *w, enum err e, const char *generated_password));
-bool auth_bootstrapped(struct meta_reader *r); /* the replica has a signing key */
+ * one proposal. For the loop of worker 0 while this node leads and the replica has no signing key. */
+struct auth_founding {
+    struct loop *loop;
+    struct cluster *cluster;
+    const char *user_name, *user_pass; /* NULL: "admin"; made */
+    const char *private_key_path, *public_key_path; /* PEM instead of a made pair; NULL */
+    const json_t *storage;             /* of the alias `default` */
+    const char *const *prefixes;       /* NULL-terminated, or NULL */
+    /* `generated_password` is NULL unless one was made here and is now the admin's. */
+    void (*done)(enum err e, const char *generated_password, void *arg);
+    void *arg;
+};
+void auth_found(const struct auth_founding *f); /* borrows what it points to until `done` */
+bool auth_bootstrapped(struct meta_reader *r);  /* the replica has a signing key */
 /* Deletes rows of expired tokens while this node leads; one a process, on worker 0's loop. */
-void auth_sweeper_start(struct worker *w);
-void auth_sweeper_stop(struct worker *w);
+void auth_sweeper_start(struct loop *loop, struct cluster *cluster, struct meta_reader *reader);
+void auth_sweeper_stop(void); /* on that loop, before the reader is closed */
 
 #endif

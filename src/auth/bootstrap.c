@@ -13,7 +13,6 @@
 #include "pantera/log.h"
 #include "pantera/meta_signing_key.h"
 #include "pantera/meta_token.h"
-#include "pantera/worker.h"
 #include "src/auth/internal.h"
 
 enum { RSA_BITS = 2048, PEM_MAX = 16384, PASSWORD_BYTES = 18 };
@@ -21,8 +20,7 @@ enum { RSA_BITS = 2048, PEM_MAX = 16384, PASSWORD_BYTES = 18 };
 struct bootstrap {
     struct work work;
     struct proposal proposal;
-    struct worker *worker;
-    void (*done)(struct worker *w, enum err e, const char *generated_password);
+    struct auth_founding f;
     bool generated;
     char password[1025], encoded[160];
     char kid[37];
@@ -53,24 +51,25 @@ static enum err key_export(struct bootstrap *b, EVP_PKEY *key)
 }
 
 /* The operator's key: the public half must belong to the private one. */
-static enum err key_read(struct bootstrap *b, const struct config *c)
+static enum err key_read(struct bootstrap *b)
 {
+    const char *private_path = b->f.private_key_path, *public_path = b->f.public_key_path;
     enum err e = OK;
-    FILE *f = fopen(c->jwt_private_key_path, "re");
+    FILE *f = fopen(private_path, "re");
     EVP_PKEY *key = f ? PEM_read_PrivateKey(f, NULL, NULL, (void *)"") : NULL, *public = NULL;
     if (f)
         fclose(f);
     if (!key || EVP_PKEY_base_id(key) != EVP_PKEY_RSA || EVP_PKEY_bits(key) < RSA_BITS)
         e = fail(&b->why, ERR_BAD_REQUEST, "%.150s: not a PEM file of an RSA private key of %d bits",
-                 c->jwt_private_key_path, RSA_BITS);
-    if (!e && c->jwt_public_key_path) {
-        f = fopen(c->jwt_public_key_path, "re");
+                 private_path, RSA_BITS);
+    if (!e && public_path) {
+        f = fopen(public_path, "re");
         public = f ? PEM_read_PUBKEY(f, NULL, NULL, NULL) : NULL;
         if (f)
             fclose(f);
         if (!public || EVP_PKEY_eq(key, public) != 1)
             e = fail(&b->why, ERR_BAD_REQUEST, "%.150s: not the public half of the private key",
-                     c->jwt_public_key_path);
+                     public_path);
     }
     if (!e)
         e = key_export(b, key);
@@ -90,17 +89,16 @@ static enum err key_make(struct bootstrap *b)
 static void bootstrap_run(struct work *work)
 {
     struct bootstrap *b = container_of(work, struct bootstrap, work);
-    const struct config *c = b->worker->config;
     b->err = password_hash_now(b->password, b->encoded);
     if (!b->err)
-        b->err = c->jwt_private_key_path ? key_read(b, c) : key_make(b);
+        b->err = b->f.private_key_path ? key_read(b) : key_make(b);
 }
 
 static void bootstrap_end(struct bootstrap *b, enum err e, bool founded)
 {
     if (e)
         log_error("auth", "first start: %s", why_text(&b->why, e));
-    b->done(b->worker, e, !e && founded && b->generated ? b->password : NULL);
+    b->f.done(e, !e && founded && b->generated ? b->password : NULL, b->f.arg);
     if (b->private_pem)
         explicit_bzero(b->private_pem, strlen(b->private_pem));
     free(b->private_pem);
@@ -120,23 +118,20 @@ static void bootstrap_proposed(struct proposal *p)
 
 static json_t *bootstrap_args(struct bootstrap *b)
 {
-    const struct config *c = b->worker->config;
+    const struct auth_founding *f = &b->f;
     struct arena a;
     arena_init(&a);
     const char *sealed =
-        seal(&a, cluster_seal_key(b->worker->cluster), arena_printf(&a, "signing_key/%s", b->kid),
+        seal(&a, cluster_seal_key(f->cluster), arena_printf(&a, "signing_key/%s", b->kid),
              b->private_pem, strlen(b->private_pem));
-    json_t *storage = c->storage ? json_deep_copy(c->storage)
-                                 : json_pack("{s:s, s:s}", "type", "fs", "path",
-                                             arena_printf(&a, "%s/blobs", c->home));
     json_t *args = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:o}", "admin",
-                             c->user_name ? c->user_name : "admin", "password", b->encoded,
+                             f->user_name ? f->user_name : "admin", "password", b->encoded,
                              "signing_key", "kid", b->kid, "private", sealed, "public",
-                             b->public_pem, "storage", storage);
+                             b->public_pem, "storage", json_deep_copy(f->storage));
     check(args);
-    if (c->global_prefixes && *c->global_prefixes) {
+    if (f->prefixes && *f->prefixes) {
         json_t *prefixes = json_array();
-        for (const char **p = c->global_prefixes; *p; p++)
+        for (const char *const *p = f->prefixes; *p; p++)
             json_array_append_new(prefixes, json_string(*p));
         json_object_set_new(args, "prefixes", prefixes);
     }
@@ -152,27 +147,25 @@ static void bootstrap_made(struct work *work)
         return;
     }
     b->proposal = (struct proposal){
-        .op = "system.bootstrap", .args = bootstrap_args(b), .home = &b->worker->loop,
+        .op = "system.bootstrap", .args = bootstrap_args(b), .home = b->f.loop,
         .on_done = bootstrap_proposed, .timeout_ms = 30000,
     };
-    cluster_propose(b->worker->cluster, &b->proposal);
+    cluster_propose(b->f.cluster, &b->proposal);
 }
 
-void auth_bootstrap(struct worker *w,
-                    void (*done)(struct worker *w, enum err e, const char *generated_password))
+void auth_found(const struct auth_founding *f)
 {
     struct bootstrap *b = calloc(1, sizeof *b);
     check(b);
-    b->worker = w;
-    b->done = done;
+    b->f = *f;
     random_uuid(b->kid);
-    if (w->config->user_pass) {
-        snprintf(b->password, sizeof b->password, "%s", w->config->user_pass);
+    if (f->user_pass) {
+        snprintf(b->password, sizeof b->password, "%s", f->user_pass);
     } else {
         b->generated = true;
         random_hex(b->password, PASSWORD_BYTES);
     }
-    work_submit(&b->work, &w->loop, bootstrap_run, bootstrap_made);
+    work_submit(&b->work, f->loop, bootstrap_run, bootstrap_made);
 }
 
 bool auth_bootstrapped(struct meta_reader *r)
@@ -187,7 +180,9 @@ enum { SWEEP_EVERY_MS = 60000, SWEEP_ROWS = 1000 };
 static struct sweeper {
     uv_timer_t timer;
     struct proposal proposal;
-    struct worker *worker;
+    struct loop *loop;
+    struct cluster *cluster;
+    struct meta_reader *reader;
     bool running, started;
 } sweeper;
 
@@ -201,27 +196,29 @@ static void swept(struct proposal *p)
 
 static void sweep(uv_timer_t *timer)
 {
-    struct worker *w = sweeper.worker;
-    if (sweeper.running || !cluster_is_leader(w->cluster) ||
-        !token_sweep_due(w->reader, clock_wall_ms()))
+    if (sweeper.running || !cluster_is_leader(sweeper.cluster) ||
+        !token_sweep_due(sweeper.reader, clock_wall_ms()))
         return;
     sweeper.running = true;
     sweeper.proposal = (struct proposal){
-        .op = "token.sweep", .args = json_pack("{s:i}", "limit", SWEEP_ROWS), .home = &w->loop,
-        .on_done = swept,
+        .op = "token.sweep", .args = json_pack("{s:i}", "limit", SWEEP_ROWS),
+        .home = sweeper.loop, .on_done = swept,
     };
-    cluster_propose(w->cluster, &sweeper.proposal);
+    cluster_propose(sweeper.cluster, &sweeper.proposal);
 }
 
-void auth_sweeper_start(struct worker *w)
+void auth_sweeper_start(struct loop *loop, struct cluster *cluster, struct meta_reader *reader)
 {
-    sweeper.worker = w;
+    check(!sweeper.started);
+    sweeper.loop = loop;
+    sweeper.cluster = cluster;
+    sweeper.reader = reader;
     sweeper.started = true;
-    check(uv_timer_init(&w->loop.uv, &sweeper.timer) == 0);
+    check(uv_timer_init(&loop->uv, &sweeper.timer) == 0);
     check(uv_timer_start(&sweeper.timer, sweep, SWEEP_EVERY_MS, SWEEP_EVERY_MS) == 0);
 }
 
-void auth_sweeper_stop(struct worker *w)
+void auth_sweeper_stop(void)
 {
     if (sweeper.started)
         uv_close((uv_handle_t *)&sweeper.timer, NULL);

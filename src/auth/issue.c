@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Signing tokens on the pool, and the policy of how long they live. Whether a refresh or API token gets
- * its row is the caller's business (operation token.add): without one it is worth nothing. */
+/* Signing tokens on the pool. How long they live is the caller's policy; so is the row that a refresh or
+ * API token needs (operation token.add): without one it is worth nothing. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "pantera/clock.h"
-#include "pantera/config.h"
 #include "pantera/ids.h"
-#include "pantera/meta_setting.h"
 #include "pantera/tether.h"
 #include "src/auth/internal.h"
 
@@ -96,29 +94,4 @@ void auth_issue(struct auth *a, struct http_request *req, const struct principal
     i->arg = arg;
     i->tether = tether_tie(req, &i->req);
     work_submit(&i->work, a->o.loop, issue_run, issue_done);
-}
-
-static void policy_int(const json_t *o, const char *key, int64_t *value)
-{
-    const json_t *v = json_object_get(o, key);
-    if (json_is_integer(v) && json_integer_value(v) > 0)
-        *value = json_integer_value(v);
-}
-
-void token_policy_read(struct meta_reader *r, const struct config *c, struct token_policy *ret)
-{
-    json_t *setting = setting_get(r, "auth_settings");
-    *ret = (struct token_policy){
-        .access_s = c->access_token_expiry_s > 0 ? c->access_token_expiry_s : 3600,
-        .refresh_s = c->refresh_token_expiry_s > 0 ? c->refresh_token_expiry_s : 604800,
-        .api_max_days = 90,
-        .permanent = false,
-    };
-    policy_int(setting, "access_token_expiry_seconds", &ret->access_s);
-    policy_int(setting, "refresh_token_expiry_seconds", &ret->refresh_s);
-    policy_int(setting, "api_token_max_expiry_days", &ret->api_max_days);
-    const json_t *permanent = json_object_get(setting, "allow_permanent_tokens");
-    if (json_is_boolean(permanent))
-        ret->permanent = json_is_true(permanent);
-    json_decref(setting);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* system.bootstrap: what every cluster begins with: an administrator, two roles, the key that signs
- * tokens, the storage alias `default`, and a hosted repository `files` for the first curl. Does nothing in a cluster that has a signing key. */
+ * tokens, the storage alias `default`, and a hosted repository `files` for the first curl. Does nothing
+ * in a cluster that has a signing key. */
 #include <stdlib.h>
 
 #include "pantera/meta_alias.h"

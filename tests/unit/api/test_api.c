@@ -73,7 +73,8 @@ static void request_errors_have_the_seeds_shape(void **state)
     memset(huge, ' ', 20000);
     assert_int_equal(fx_status(fx, "POST", "/auth/token", NULL, huge), 413);
     static const char *const bad[] = { "", "[]", "{", "{\"name\":1,\"pass\":\"x\"}", "\"x\"",
-                                       "{\"name\":\"a\",\"name\":\"b\",\"pass\":\"c\"}", "{\"name\":\"\xff\"}" };
+                                       "{\"name\":\"a\",\"name\":\"b\",\"pass\":\"c\"}",
+                                       "{\"name\":\"\xff\"}" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(fx_status(fx, "POST", "/auth/token", NULL, bad[i]), 400);
 }
@@ -231,8 +232,8 @@ static void must_change_allows_only_the_change(void **state)
                                "{\"old_pass\":\"wrong\",\"new_pass\":\"Second-pass-123\"}"), 401);
     assert_int_equal(fx_status(fx, "POST", "/users/new/password", bearer,
                                "{\"old_pass\":\"First-pass-123\",\"new_pass\":\"weak\"}"), 400);
-    assert_int_equal(fx_status(fx, "POST", "/users/new/password", bearer, "{\"new_pass\":\"Second-pass-123\"}"),
-                     401);
+    assert_int_equal(fx_status(fx, "POST", "/users/new/password", bearer,
+                               "{\"new_pass\":\"Second-pass-123\"}"), 401);
     assert_int_equal(fx_status(fx, "POST", "/users/new/password", bearer,
                                "{\"old_pass\":\"First-pass-123\",\"new_pass\":\"Second-pass-123\"}"), 200);
     assert_int_equal(fx_status(fx, "GET", "/users", bearer, NULL), 200);
