@@ -3,9 +3,9 @@
 
 One client writes 1, 2, 3, ...; anybody reads anywhere. A read that began after n was acknowledged, or after
 the same reader had seen n on the same node, must answer at least n, or not at all. (A write that is under way
-may be seen on one node and not yet on another; its acknowledgement ends that.) A write of unknown outcome (503,
-broken connection) may happen at any later time, also after the next one: then the counter goes on in a new
-file, so that a late effect is no violation."""
+may be seen on one node and not yet on another; its acknowledgement ends that.) A write of unknown outcome
+(503, broken connection) may happen at any later time, also after the next one: then the counter goes on in a
+new file, so that a late effect is no violation."""
 import http.client
 import threading
 
