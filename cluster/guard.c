@@ -186,6 +186,47 @@ static void restore_last_stored(struct guard *g, raft_index saved)
         g->raft->last_stored = saved;
 }
 
+/* Rule 10, a follower's. Raft's figure 2: a follower answers for prevLogIndex and the entries that came
+ * with the message, and commits no further than that. 0.15.0 (up to 0.18.1) answers with, and commits
+ * up to, the end of its log, where entries may be left of a leader that lost; the new leader then
+ * believes that they are its own, never repairs them, and commits by them. */
+static void before_offer(struct guard *g, struct raft_message *m)
+{
+    bool entries = m->type == RAFT_IO_APPEND_ENTRIES;
+    struct raft_append_entries *ae = &m->append_entries;
+    raft_term term = entries ? ae->term : m->install_snapshot.term;
+    if (term < g->raft->current_term)
+        return;
+    if (g->heard_term != term) {
+        g->heard_term = term;
+        g->heard = 0;
+    }
+    g->offered = entries ? ae->prev_log_index + ae->n_entries : m->install_snapshot.last_index;
+    raft_index known = g->heard > g->offered ? g->heard : g->offered;
+    if (entries && ae->leader_commit > known && rule(g, GUARD_RULE_HEARD))
+        ae->leader_commit = known;
+}
+
+/* libraft took the message: it answers yes, or it begins to write. */
+static void offer_taken(struct guard *g)
+{
+    if (g->offered > g->heard)
+        g->heard = g->offered;
+}
+
+static void limit_answer(struct guard *g, struct raft_message *m)
+{
+    struct raft_append_entries_result *res = &m->append_entries_result;
+    if (m->type != RAFT_IO_APPEND_ENTRIES_RESULT || res->rejected != 0)
+        return;
+    offer_taken(g);
+    raft_index heard = g->heard_term == res->term ? g->heard : 0;
+    if (res->last_log_index > heard && rule(g, GUARD_RULE_HEARD)) {
+        res->last_log_index = heard;
+        g->count.limited++;
+    }
+}
+
 /* What rule 3 held back, the followers say again when they are asked again: do it as soon as the
  * own entry is stored, not a heartbeat later. */
 static void ask_again(struct guard *g)
@@ -224,6 +265,12 @@ static raft_index before_result(struct guard *g, struct raft_message *m)
     return 0;
 }
 static void restore_last_stored(struct guard *g, raft_index saved)
+{
+}
+static void before_offer(struct guard *g, struct raft_message *m)
+{
+}
+static void limit_answer(struct guard *g, struct raft_message *m)
 {
 }
 static void ask_again(struct guard *g)
@@ -335,7 +382,10 @@ static void on_message(struct guard *g, struct raft_message *m)
     enter(g);
     rearm_probes(g);
     raft_index saved = is_result ? before_result(g, m) : 0;
+    if (m->type == RAFT_IO_APPEND_ENTRIES || m->type == RAFT_IO_INSTALL_SNAPSHOT)
+        before_offer(g, m);
     g->recv(g->raft->io, m);
+    g->offered = 0;
     restore_last_stored(g, saved);
     if (rejected)
         note_rejection(g, from);
@@ -378,9 +428,13 @@ static int guarded_send(struct raft_io *io, struct raft_io_send *req,
                         const struct raft_message *message, raft_io_send_cb cb)
 {
     struct guard *g = guard_of(io);
+    struct raft_message m = *message;
     if (g->closing)
         return RAFT_CANCELED;
-    int status = g->hooks.send(g->hooks.arg, message);
+    limit_answer(g, &m);
+    if (g->hooks.send == NULL)
+        return g->inner.send(io, req, &m, cb);
+    int status = g->hooks.send(g->hooks.arg, &m);
     req->cb = cb;
     if (cb == NULL) /* TimeoutNow: nobody waits */
         return 0;
@@ -476,6 +530,7 @@ static int guarded_append(struct raft_io *io, struct raft_io_append *req,
         fatal(g, "out of memory");
         return RAFT_NOMEM;
     }
+    offer_taken(g);
     *a = (struct guarded_append){ .outer = req, .cb = cb, .guard = g };
     a->req.data = a;
     int rv = g->inner.append(io, &a->req, entries, n, on_appended);
@@ -514,6 +569,8 @@ static int guarded_put(struct raft_io *io, unsigned trailing, struct raft_io_sna
                        const struct raft_snapshot *snapshot, raft_io_snapshot_put_cb cb)
 {
     struct guard *g = guard_of(io);
+    if (trailing == 0) /* an install */
+        offer_taken(g);
     g->put_cb = cb;
     g->putting = true;
     int rv = g->inner.snapshot_put(io, trailing, req, snapshot, on_put);
@@ -568,8 +625,7 @@ void guard_install(struct guard *g, struct raft *r, const struct guard_hooks *ho
     r->data = g;
     r->io->start = guarded_start;
     r->io->close = guarded_close;
-    if (hooks->send != NULL)
-        r->io->send = guarded_send;
+    r->io->send = guarded_send;
     interpose_disk(g, r->io);
 }
 

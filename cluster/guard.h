@@ -37,6 +37,7 @@ enum guard_rule {
     GUARD_RULE_TRUNCATE = 1 << 6, /* 6: no truncation of the log while a snapshot is being stored */
     GUARD_RULE_CONFIG = 1 << 7,   /* 7: no snapshot while a configuration is uncommitted */
     GUARD_RULE_CHANGE = 1 << 9,   /* 9: a half-made membership change ends the process */
+    GUARD_RULE_HEARD = 1 << 10,   /* 10: a follower vouches only for what its leader compared */
 };
 
 /* Every member but `arg` may be NULL where it says so. None may call raft_close. */
@@ -70,6 +71,7 @@ struct guard {
         uint64_t clamped; /* acknowledgements that rule 3 held back */
         uint64_t piped;   /* acknowledgements that rule 4 let commit */
         uint64_t rearmed; /* probes that rule 5 set right */
+        uint64_t limited; /* answers that rule 10 cut */
     } count;
 
     /* private */
@@ -87,6 +89,10 @@ struct guard {
     struct raft_barrier barrier;
     bool barrier_busy;
     struct raft_transfer transfer; /* rule 8: libraft keeps pointers into it, so it is never freed */
+
+    raft_term heard_term; /* rule 10: in this term, ... */
+    raft_index heard;     /* ... our log is the leader's up to here */
+    raft_index offered;   /* the message being handled would make it this; 0: none is */
 
     raft_id empty[GUARD_MAX_PEERS]; /* peers that said in this term that their log is empty */
     unsigned empty_count;

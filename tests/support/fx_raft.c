@@ -207,11 +207,18 @@ static int watched_put(struct raft_io *io, unsigned trailing, struct raft_io_sna
     return s->pristine.snapshot_put(io, trailing, req, snapshot, cb);
 }
 
+static void note_answer(struct fx_server *s, const struct raft_message *m)
+{
+    if (m->type == RAFT_IO_APPEND_ENTRIES_RESULT && m->append_entries_result.rejected == 0)
+        s->answered = m->append_entries_result.last_log_index;
+}
+
 static int splitting_send(struct raft_io *io, struct raft_io_send *req,
                           const struct raft_message *message, raft_io_send_cb cb)
 {
     struct fx_server *s = &current->s[index_of(io)];
     struct raft_message m = *message;
+    note_answer(s, message);
     if (s->one_entry && m.type == RAFT_IO_APPEND_ENTRIES && m.append_entries.n_entries > 1)
         m.append_entries.n_entries = 1;
     return s->pristine.send(io, req, &m, cb);
@@ -223,6 +230,7 @@ static int wire_send(void *arg, const struct raft_message *m)
 {
     struct fx_server *s = arg;
     unsigned from = (unsigned)(s - current->s);
+    note_answer(s, m);
     if (s->unreachable)
         return RAFT_NOCONNECTION;
     struct buf b;

@@ -39,6 +39,7 @@ struct fx_server {
     struct raft_io_append *kept;
     struct fx_disk_op *disk; /* the disk keeps the order of appends and truncations */
     bool writing;
+    raft_index answered; /* what its last accepting answer to a leader said */
     unsigned puts, put_servers; /* snapshots stored; members in the last one's configuration */
     raft_index put_conf_index;
 };

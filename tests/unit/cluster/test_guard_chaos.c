@@ -14,7 +14,7 @@
 
 #ifndef RAFT_VERSION_MINOR
 
-enum { SEEDS = 20, CHAOS_MS = 40000, SERVERS = 3 };
+enum { SEEDS = 20, CHAOS_MS = 25000, SERVERS = 3 };
 enum { PARTITION, CRASH, LATENCY, SENDS, PROPOSE, HURRY, TIMERS };
 
 static unsigned only_seed;
@@ -75,7 +75,8 @@ static void disturb(struct chaos *c)
         partition(c);
     if (due(c, CRASH, 7000) && raft_fixture_time(&fx->f) > 1000) {
         heal(c);
-        fx_raft_restart(fx, draw(&c->random, SERVERS), draw(&c->random, 2));
+        unsigned i = draw(&c->random, SERVERS);
+        fx_raft_restart(fx, i, draw(&c->random, 2));
         c->restarts++;
     }
     if (due(c, LATENCY, 150)) {
@@ -84,7 +85,8 @@ static void disturb(struct chaos *c)
             fx->wire_latency_ms = ms;
         else
             raft_fixture_set_network_latency(&fx->f, draw(&c->random, SERVERS), ms);
-        raft_fixture_set_disk_latency(&fx->f, draw(&c->random, SERVERS), 1 + draw(&c->random, 120));
+        unsigned i = draw(&c->random, SERVERS);
+        raft_fixture_set_disk_latency(&fx->f, i, 1 + draw(&c->random, 120));
     }
     if (fx->options.wire && due(c, SENDS, 500)) { /* sends that fail, at one server or none */
         unsigned i = draw(&c->random, 2 * SERVERS);

@@ -363,6 +363,89 @@ static void snapshot_waits_for_the_configuration_to_commit(void **state)
     assert_int_equal(conf_index, 1);
 }
 
+/* ---- rule 10 ---- */
+
+/* S3 leads, is cut off, and takes five entries that nobody else will have (3 to 7). */
+static void leave_leftovers_on_s3(struct fx_raft *fx, unsigned disabled)
+{
+    start(fx, disabled);
+    fx_raft_elect(fx, S3);
+    fx_raft_isolate(fx, S3, true);
+    fx->s[S1].deny_campaign = fx->s[S2].deny_campaign = fx->s[S3].deny_campaign = true;
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(fx_raft_propose(fx, S3, 900 + i), 0);
+    assert_true(fx_raft_run_until_no_leader(fx, S3, 5000));
+    assert_int_equal(fx_raft_get(fx, S3)->last_stored, 7);
+}
+
+/* A heartbeat compares up to its prevLogIndex: that is what the answer and the commit may cover. */
+static void follower_vouches_only_for_what_was_compared(void **state)
+{
+    for (unsigned off = 0; off < 2; off++) {
+        struct fx_raft fx;
+        leave_leftovers_on_s3(&fx, off ? GUARD_RULE_HEARD : 0);
+        struct raft_message m = { .type = RAFT_IO_APPEND_ENTRIES, .server_id = S1 + 1,
+                                  .server_address = "1" };
+        m.append_entries = (struct raft_append_entries){
+            .term = 9, .prev_log_index = 2, .prev_log_term = 2, .leader_commit = 6
+        };
+        guard_receive(&fx.s[S3].guard, &m);
+        assert_int_equal(fx.s[S3].answered, off ? 7 : 2);
+        assert_int_equal(fx_raft_get(&fx, S3)->commit_index, off ? 6 : 2);
+        assert_int_equal(fx.s[S3].machine.last_value, off ? 903 : 0);
+        fx_raft_stop(&fx);
+    }
+}
+
+static bool s1_committed(struct fx_raft *fx, void *index)
+{
+    return fx_raft_get(fx, S1)->commit_index >= *(raft_index *)index;
+}
+
+/* S1 is elected by S2 and says so to S3, whose log matches S1's up to there and has five entries more.
+ * S1 must not take these for copies of its own two, which nobody but S1 has; else it acknowledges one
+ * (*ret_alone), and after a cut there are two histories. */
+static void leftovers(struct fx_raft *fx, unsigned disabled, bool *ret_alone)
+{
+    leave_leftovers_on_s3(fx, disabled);
+    fx_raft_isolate(fx, S3, false);
+    fx->s[S2].deny_campaign = false; /* asks in vain, and forgets S3 */
+    fx_raft_run(fx, 200);
+    fx->s[S1].deny_campaign = false;
+    raft_fixture_set_disk_latency(&fx->f, S1, 1);
+    assert_true(fx_raft_run_until_leader(fx, S1, 20000));
+    fx_raft_link(fx, S1, S2, false);
+    assert_int_equal(fx_raft_propose(fx, S1, 1), 0);
+    raft_index index = guard_own_index(&fx->s[S1].guard) + 1;
+    assert_true(fx_raft_run_until(fx, s1_committed, &index, 1000));
+    *ret_alone = fx->s[S3].guard.heard < index;
+    fx_raft_isolate(fx, S1, true);
+    for (unsigned i = 0; i < 3; i++)
+        fx->s[i].deny_campaign = false;
+    fx_raft_run(fx, 10000);
+    fx_raft_isolate(fx, S1, false);
+    fx_raft_run(fx, 5000);
+    if (fx_raft_leader(fx) < 3)
+        fx_raft_propose(fx, fx_raft_leader(fx), 333);
+    fx_raft_run(fx, 3000);
+}
+
+static void leftovers_of_a_lost_leader_commit_nothing(void **state)
+{
+    struct fx_raft fx;
+    bool alone;
+    leftovers(&fx, 0, &alone);
+    assert_false(alone);
+    assert_true(fx.s[S3].guard.count.limited > 0);
+    assert_false(broken(&fx));
+    assert_int_equal(fx.s[S2].machine.last_value, 333);
+    fx_raft_stop(&fx);
+    leftovers(&fx, GUARD_RULE_HEARD, &alone);
+    assert_true(alone);
+    assert_true(broken(&fx));
+    fx_raft_stop(&fx);
+}
+
 /* ---- rules 8 and 9 ---- */
 
 static unsigned transfers_done;
@@ -446,6 +529,8 @@ int main(void)
         cmocka_unit_test(failed_send_makes_no_snapshot_necessary),
         cmocka_unit_test(empty_follower_is_brought_up),
         cmocka_unit_test(snapshot_waits_for_the_configuration_to_commit),
+        cmocka_unit_test(follower_vouches_only_for_what_was_compared),
+        cmocka_unit_test(leftovers_of_a_lost_leader_commit_nothing),
         cmocka_unit_test(transfer_request_belongs_to_the_guard),
         cmocka_unit_test(half_made_change_is_fatal),
         cmocka_unit_test(refused_change_is_an_answer),

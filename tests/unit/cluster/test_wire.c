@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,8 +56,8 @@ static void append_entries(struct sample *s, unsigned n)
 
 static void install_snapshot(struct sample *s)
 {
-    strcpy(s->name_a, "a:1");
-    strcpy(s->name_b, "b.example:22");
+    snprintf(s->name_a, sizeof s->name_a, "a:1");
+    snprintf(s->name_b, sizeof s->name_b, "b.example:22");
     s->servers[0] = (struct raft_server){ 1, s->name_a, RAFT_VOTER };
     s->servers[1] = (struct raft_server){ 2, s->name_b, RAFT_SPARE };
     s->m.type = RAFT_IO_INSTALL_SNAPSHOT;
