@@ -369,7 +369,8 @@ static void store_complete(struct s3_put *u)
     u->control.body_size = u->xml.length;
     u->control.body_hash = u->xml_hash;
     u->control.error_in_200 = true;
-    u->control.patience = 3; /* the server may join the parts only now */
+    /* The server may join the parts only now, and the more of them, the longer it says nothing. */
+    u->control.patience = 3 + (unsigned)(u->total >> 28);
     snprintf(u->query, sizeof u->query, "uploadId=%s", u->upload_id);
     control_start(u, PUT_COMPLETING, "POST", u->query, on_stored);
 }
@@ -551,8 +552,9 @@ void s3_put_finish(struct blob_put *p,
     put_step(u);
 }
 
-/* The bytes are in our buffers, so the caller's are free at once; what is on its way is canceled, and the
- * rest happens when the last of it has ended. A create is let end, for its upload id. */
+/* The bytes are in our buffers, so the caller's are free at once. Calls that belong to a multipart upload
+ * are let end, without another try: a server that still stores a part while it deletes the upload may
+ * keep both (seen with versitygw; the S3 documentation of AbortMultipartUpload warns of it). */
 void s3_put_abort(struct blob_put *p)
 {
     struct s3_put *u = p->impl;
@@ -560,9 +562,10 @@ void s3_put_abort(struct blob_put *p)
     u->pending_size = 0;
     put_fail(u, ERR_CANCELED, &(struct why){ "" });
     for (int i = 0; i < BUFFERS; i++)
-        if (u->parts[i].state == PART_SENDING && u->state == PUT_PARTS)
-            s3_call_cancel(&u->parts[i].call);
-    if (u->state == PUT_SINGLE || u->state == PUT_COMPLETING || u->state == PUT_VERIFYING)
+        if (u->parts[i].state == PART_SENDING)
+            s3_call_last_try(&u->parts[i].call);
+    s3_call_last_try(&u->control);
+    if (u->state == PUT_SINGLE || u->state == PUT_VERIFYING)
         s3_call_cancel(&u->control);
     put_let_go(u);
 }
