@@ -96,6 +96,7 @@ struct s3_call {
 void s3_call_start(struct s3_call *c);
 void s3_call_resume(struct s3_call *c);
 void s3_call_cancel(struct s3_call *c); /* on_done comes, later, with ERR_CANCELED */
+void s3_call_last_try(struct s3_call *c); /* what is under way may end, but is not tried again */
 
 /* s3_put.c, s3_get.c */
 enum err s3_put_begin(struct blob_store *s, struct blob_put *p, const char *key, int64_t expected,

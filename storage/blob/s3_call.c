@@ -339,3 +339,8 @@ void s3_call_cancel(struct s3_call *c)
         call_delay(c, 0);
     }
 }
+
+void s3_call_last_try(struct s3_call *c)
+{
+    c->tries = S3_TRIES;
+}

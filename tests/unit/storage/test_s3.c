@@ -76,15 +76,29 @@ static void driver_open(struct driver *d)
     json_decref(config);
 }
 
+static void count_handle(uv_handle_t *handle, void *arg)
+{
+    ++*(int *)arg;
+}
+
+/* What was aborted ends in the background, and the store with it: then the wake handle and the client's
+ * three are left. */
+static void driver_settle(struct driver *d)
+{
+    uint64_t end = clock_mono_ms() + 10000;
+    for (int handles = 5; handles > 4 && clock_mono_ms() < end;) {
+        uv_run(&d->loop.uv, UV_RUN_NOWAIT);
+        usleep(1000);
+        handles = 0;
+        uv_walk(&d->loop.uv, count_handle, &handles);
+    }
+}
+
 static void driver_close(struct driver *d)
 {
     bool never = false;
     blob_store_close(d->store);
-    /* What was aborted ends in the background: until only the wake handle and the client's are left. */
-    for (int i = 0; i < 200; i++) {
-        uv_run(&d->loop.uv, UV_RUN_NOWAIT);
-        usleep(1000);
-    }
+    driver_settle(d);
     client_free(d->client);
     work_pool_stop();
     for (int i = 0; i < 10; i++)
