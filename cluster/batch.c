@@ -192,7 +192,7 @@ static void run_one(struct cluster *c, struct outcome *o, struct proposal *p, in
 void batch_step(struct cluster *c)
 {
     if (!c->queue || c->in_flight || c->transferring || !guard_own_applied(&c->guard) ||
-        meta_schema(c->meta) == 0 || !lease_leader_valid(c))
+        members_migration_pending(c) || !lease_leader_valid(c))
         return;
     unsigned most = c->queued < MOST_BATCH_OPS ? c->queued : MOST_BATCH_OPS;
     struct batch *b = calloc(1, sizeof *b + most * sizeof b->outcomes[0]);
@@ -259,4 +259,19 @@ void batch_lost_leadership(struct cluster *c)
     c->queue_tail = &c->queue;
     while (*c->queue_tail)
         c->queue_tail = &(*c->queue_tail)->next;
+}
+
+void batch_give_up(struct cluster *c)
+{
+    if (c->in_flight) {
+        struct batch *b = c->in_flight;
+        c->in_flight = NULL;
+        answer(c, b, ERR_OUTCOME_UNKNOWN);
+    }
+    while (c->fencing) {
+        struct batch *b = c->fencing;
+        c->fencing = b->next;
+        answer(c, b, ERR_OUTCOME_UNKNOWN);
+    }
+    c->fencing_tail = &c->fencing;
 }

@@ -185,6 +185,7 @@ void batch_applied(struct cluster *c, uint64_t index); /* our entry is committed
 bool batch_is_ours(struct cluster *c, uint64_t batch_id);
 void batch_fence_step(struct cluster *c);
 void batch_lost_leadership(struct cluster *c);
+void batch_give_up(struct cluster *c); /* at a stop that could not wait */
 bool batch_propose_migration(struct cluster *c, int number);
 void proposal_finish(struct cluster *c, struct proposal *p, enum err e, const struct why *why,
                      json_t *result, uint64_t index);
@@ -215,6 +216,7 @@ void lease_release(struct cluster *c); /* before handing leadership over */
 
 /* members.c */
 void members_step(struct cluster *c);
+bool members_migration_pending(struct cluster *c);
 bool members_join(struct cluster *c, int from, const void *data, size_t size);
 bool members_join_ready(struct cluster *c, int from, const void *data, size_t size);
 void members_command(struct cluster *c, struct proposal *p);

@@ -63,7 +63,7 @@ bool lease_leader_valid(struct cluster *c)
 static void refresh_own(struct cluster *c)
 {
     bool good = c->leader && !c->transferring && !c->stop_posted && guard_own_applied(&c->guard) &&
-                meta_schema(c->meta) > 0;
+                meta_schema(c->meta) > 0 && !members_migration_pending(c);
     atomic_store(&c->current_until_us, good ? right_until(c) : 0);
 }
 
@@ -160,7 +160,8 @@ bool lease_pong(struct cluster *c, int from, const void *data, size_t size)
     if (applied > p->applied)
         p->applied = applied;
     refresh_own(c);
-    if (!lease_leader_valid(c) || !guard_own_applied(&c->guard) || !node_is_member(c, from, NULL))
+    if (!lease_leader_valid(c) || !guard_own_applied(&c->guard) || !node_is_member(c, from, NULL) ||
+        members_migration_pending(c))
         return true;
     if (p->applied >= c->acked_index)
         grant(c, p, member_time);

@@ -472,6 +472,7 @@ static void finish_stop(struct raft *r)
     struct cluster *c = container_of(r, struct cluster, raft);
     c->raft_closed = c->running;
     c->running = false; /* nobody looks at what raft has freed */
+    batch_give_up(c);
     link_flush_all(c);
     link_close_all(c);
     uv_sem_post(&c->stopped);
