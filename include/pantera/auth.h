@@ -130,8 +130,5 @@ struct auth_founding {
 };
 void auth_found(const struct auth_founding *f); /* borrows what it points to until `done` */
 bool auth_bootstrapped(struct meta_reader *r);  /* the replica has a signing key */
-/* Deletes rows of expired tokens while this node leads; one a process, on worker 0's loop. */
-void auth_sweeper_start(struct loop *loop, struct cluster *cluster, struct meta_reader *reader);
-void auth_sweeper_stop(void); /* on that loop, before the reader is closed */
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The first start of a cluster: the administrator, the key pair that signs tokens (made, or the
  * operator's PEM files), the alias `default`. Everything slow happens on the pool; one proposal makes
- * it true. Also the sweeper of expired token rows, the other thing that auth does without a request. */
+ * it true. */
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <stdio.h>
@@ -171,56 +171,4 @@ void auth_found(const struct auth_founding *f)
 bool auth_bootstrapped(struct meta_reader *r)
 {
     return signing_key_exists(r);
-}
-
-/* --- the sweeper --- */
-
-enum { SWEEP_EVERY_MS = 60000, SWEEP_ROWS = 1000 };
-
-static struct sweeper {
-    uv_timer_t timer;
-    struct proposal proposal;
-    struct loop *loop;
-    struct cluster *cluster;
-    struct meta_reader *reader;
-    bool running, started;
-} sweeper;
-
-static void swept(struct proposal *p)
-{
-    sweeper.running = false;
-    json_decref(p->result);
-    if (p->err)
-        log_warn("auth", "token sweep: %s", why_text(&p->why, p->err));
-}
-
-static void sweep(uv_timer_t *timer)
-{
-    if (sweeper.running || !cluster_is_leader(sweeper.cluster) ||
-        !token_sweep_due(sweeper.reader, clock_wall_ms()))
-        return;
-    sweeper.running = true;
-    sweeper.proposal = (struct proposal){
-        .op = "token.sweep", .args = json_pack("{s:i}", "limit", SWEEP_ROWS),
-        .home = sweeper.loop, .on_done = swept,
-    };
-    cluster_propose(sweeper.cluster, &sweeper.proposal);
-}
-
-void auth_sweeper_start(struct loop *loop, struct cluster *cluster, struct meta_reader *reader)
-{
-    check(!sweeper.started);
-    sweeper.loop = loop;
-    sweeper.cluster = cluster;
-    sweeper.reader = reader;
-    sweeper.started = true;
-    check(uv_timer_init(&loop->uv, &sweeper.timer) == 0);
-    check(uv_timer_start(&sweeper.timer, sweep, SWEEP_EVERY_MS, SWEEP_EVERY_MS) == 0);
-}
-
-void auth_sweeper_stop(void)
-{
-    if (sweeper.started)
-        uv_close((uv_handle_t *)&sweeper.timer, NULL);
-    sweeper.started = false;
 }

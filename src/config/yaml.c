@@ -221,7 +221,7 @@ static enum err read_pair(struct reader *r, const char *section)
 /* A mapping, or nothing ("meta:"); the event is its first. Depth is bounded by the rows' paths. */
 static enum err read_section(struct reader *r, const char *section)
 {
-    const char *text;
+    const char *text = NULL;
     if (r->event.type == YAML_SCALAR_EVENT) {
         enum err e = scalar(r, section, &text);
         if (!e && text)

@@ -15,6 +15,7 @@
 
 #include "pantera/clock.h"
 #include "pantera/log.h"
+#include "pantera/meta_token.h"
 #include "pantera/meta_blob.h"
 #include "src/registry/internal.h"
 
@@ -204,6 +205,14 @@ static void on_tokens_swept(struct proposal *proposal)
         round_end(gc);
 }
 
+static void gc_tokens(struct gc *gc)
+{
+    if (token_sweep_due(gc->registry->worker->reader, clock_wall_ms()))
+        propose(gc, "token.sweep", json_object(), on_tokens_swept);
+    else
+        gc_batch(gc);
+}
+
 static void on_swept(struct proposal *proposal);
 
 static void gc_sweep(struct gc *gc)
@@ -211,7 +220,7 @@ static void gc_sweep(struct gc *gc)
     if (sweep_pending(gc->registry->worker->reader))
         propose(gc, "repo.sweep", json_pack("{s:i}", "limit", SWEEP_LIMIT), on_swept);
     else
-        propose(gc, "token.sweep", json_object(), on_tokens_swept);
+        gc_tokens(gc);
 }
 
 static void on_swept(struct proposal *proposal)
@@ -224,7 +233,7 @@ static void on_swept(struct proposal *proposal)
     } else if (more) {
         gc_sweep(gc);
     } else {
-        propose(gc, "token.sweep", json_object(), on_tokens_swept);
+        gc_tokens(gc);
     }
 }
 
