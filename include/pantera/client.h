@@ -40,7 +40,8 @@ struct client_request {
     /* out */
     int status;                   /* 0 before the head */
     int64_t length;               /* Content-Length, or -1 */
-    enum err err;                 /* OK also for a 404: it was answered. UPSTREAM, UPSTREAM_TIMEOUT, CANCELED */
+    enum err err;                 /* OK also for a 404: it was answered. UPSTREAM, UPSTREAM_TIMEOUT,
+                                     CANCELED */
     struct why why;
     struct client_private *priv;
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fx_replicas.h: two replicas in folders of their own, a leader's and a follower's, migrated; the real operations
+/* fx_replicas.h: two replicas in folders of their own, a leader's and a follower's, migrated;
+ * the real operations
  * on them with short arguments; and what a replica holds as text. For one test program each: all static.
  * "Indexes" of the log are given by hand. */
 #ifndef FX_REPLICAS_H
