@@ -46,6 +46,7 @@ bool frame_received(struct cluster *c, int id, enum frame_type type, const void 
     case FRAME_FETCH_DATA: return resync_data(c, id, data, size);
     case FRAME_FETCH_END: return resync_end(c, id, data, size);
     case FRAME_BYE: return bye_frame(c, id);
+    case FRAME_RELEASE: return lease_released(c, id, data, size);
     case FRAME_HELLO: break;
     }
     return true; /* from a newer version: not ours to understand */

@@ -40,6 +40,7 @@ enum frame_type {
     FRAME_FETCH_DATA,
     FRAME_FETCH_END,
     FRAME_BYE,     /* the sender is about to stop on purpose */
+    FRAME_RELEASE, /* the leader gives up its right: promises made to it in this term are void */
 };
 
 /* What a node says about itself when a link comes up; again when it changes. */
@@ -213,6 +214,8 @@ bool lease_all_applied(struct cluster *c, uint64_t index, uint64_t *ret_wait_unt
 bool lease_may_vote(void *arg, const struct raft_request_vote *rv);
 bool lease_may_campaign(void *arg);
 void lease_release(struct cluster *c); /* before handing leadership over */
+bool lease_released(struct cluster *c, int from, const void *data, size_t size);
+void lease_started(struct cluster *c); /* before raft_start: what did we promise before we stopped? */
 
 /* members.c */
 void members_step(struct cluster *c);

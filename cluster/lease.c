@@ -103,11 +103,18 @@ void lease_lost(struct cluster *c)
     c->transferring = false;
 }
 
-/* Before leadership is given away: no right, no grants; promises are lifted by the transfer's vote. */
+/* Before leadership is given away: no right, no grants, and nobody is bound any more. */
 void lease_release(struct cluster *c)
 {
+    struct buf b;
     c->transferring = true;
     atomic_store(&c->current_until_us, 0);
+    buf_init(&b, 64);
+    buf_u64(&b, c->raft.current_term);
+    for (unsigned i = 0; i < MOST_MEMBERS; i++)
+        if (c->peers[i].id && c->peers[i].id != c->options->id)
+            peer_send(c, c->peers[i].id, FRAME_RELEASE, b.data, b.length);
+    buf_free(&b);
 }
 
 void lease_step(struct cluster *c)
@@ -258,12 +265,32 @@ void lease_tell_applied(struct cluster *c)
     buf_free(&b);
 }
 
-/* The promise, kept: no vote for anybody else, and no candidacy of our own. A vote that the leader itself
- * asked for (a transfer: disrupt_leader) is no breach: it gave up its right before. */
+/* Only of the term that the promise was made in: a late word of an earlier leader frees nobody. */
+bool lease_released(struct cluster *c, int from, const void *data, size_t size)
+{
+    struct cursor at = cursor_of(data, size);
+    uint64_t term = cursor_u64(&at);
+    if (at.bad)
+        return false;
+    if (c->promised_to == from && c->lease_term == term)
+        c->promise_until_us = 0;
+    return true;
+}
+
+/* A promise is not on disk. Who starts may have made one just before it stopped: it keeps it unseen. */
+void lease_started(struct cluster *c)
+{
+    c->promised_to = 0;
+    c->promise_until_us = clock_mono_us() + promise_us(c);
+}
+
+/* The promise, kept: no vote for anybody else, and no candidacy of our own. libraft's disrupt_leader is no
+ * reason: a candidate repeats it for ever, long after the leader that asked for it has been followed by
+ * another. A leader that hands over says so itself (lease_release). */
 bool lease_may_vote(void *arg, const struct raft_request_vote *rv)
 {
     struct cluster *c = arg;
-    return rv->disrupt_leader || (int)rv->candidate_id == c->promised_to ||
+    return (c->promised_to != 0 && (int)rv->candidate_id == c->promised_to) ||
            clock_mono_us() >= c->promise_until_us;
 }
 

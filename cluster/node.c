@@ -372,6 +372,7 @@ void node_start_raft(struct cluster *c)
     bound_log(c);
     bootstrap_if_founder(c, dir);
     c->running = true;
+    lease_started(c);
     die_if(c, raft_start(&c->raft), "raft_start");
     for (unsigned i = 0; i < c->raft.configuration.n; i++)
         peer_add(c, (int)c->raft.configuration.servers[i].id, c->raft.configuration.servers[i].address);
