@@ -25,6 +25,8 @@ static void expect_get(const char *path, const char *headers, int status, const 
 {
     struct fx_answer a = fx_http(&fx, "GET", path, headers, NULL, 0);
 
+    if (a.status != status)
+        print_error("%s: %s\n", path, a.raw);
     assert_int_equal(a.status, status);
     if (body)
         assert_string_equal(a.body, body);
