@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pantera/meta_setting.h: rows of `setting`: a JSON value by name ("auth_settings", "prefixes").
- * Threads: the reader's.  Operation setting.put: name, value, by? → null. */
+ * Threads: the reader's.
+ * Ops: setting.put {name, value, by?}; setting.merge {name, patch, by?}: members that the patch leaves out
+ *        keep their values; prefixes.put {prefixes, by?}: CONFLICT if one is a repository's name. */
 #ifndef PANTERA_META_SETTING_H
 #define PANTERA_META_SETTING_H
 

@@ -172,7 +172,7 @@ static enum err put_parse(const json_t *args, struct put *ret, struct why *why)
 
 struct current {
     bool exists;
-    int64_t blob_id, created_ms, modified_ms;
+    int64_t blob_id, created_ms, modified_ms, size;
     bool same_key, same_bytes;
     unsigned char sha256[32];
 };
@@ -180,7 +180,7 @@ struct current {
 static void current_get(struct txn *t, const struct put *p, struct current *ret)
 {
     struct sql *q = sql_txn(t, "SELECT a.blob_id, a.created_ms, a.modified_ms, b.key, b.store, "
-                               "b.sha256 FROM artifact a JOIN blob b ON b.id = a.blob_id "
+                               "b.sha256, a.size FROM artifact a JOIN blob b ON b.id = a.blob_id "
                                "WHERE a.repo_id = ? AND a.path = ?");
 
     *ret = (struct current){ 0 };
@@ -190,6 +190,7 @@ static void current_get(struct txn *t, const struct put *p, struct current *ret)
         ret->blob_id = sql_int(q, 0);
         ret->created_ms = sql_int(q, 1);
         ret->modified_ms = sql_int(q, 2);
+        ret->size = sql_int(q, 6);
         ret->same_key = !strcmp(sql_str(q, 3, NULL), p->key);
         digest_read(q, 5, ret->sha256, sizeof ret->sha256);
         ret->same_bytes = !memcmp(ret->sha256, p->digests.sha256, 32) &&
@@ -334,6 +335,7 @@ enum err op_artifact_put(struct txn *t, const json_t *args, json_t **ret_result,
                   c.exists && txn_now(t) == c.created_ms ? txn_now(t) + 1 : txn_now(t), p.owner));
     if (c.exists)
         blob_unref(t, c.blob_id);
+    stats_add(t, p.repo_id, !c.exists, p.size - c.size);
     *ret_result = put_result(!c.exists, p.size, shared);
     return OK;
 }
@@ -341,20 +343,23 @@ enum err op_artifact_put(struct txn *t, const json_t *args, json_t **ret_result,
 enum err op_artifact_delete(struct txn *t, const json_t *args, json_t **ret_result, struct why *why)
 {
     const char *path = arg_text(args, "path");
-    int64_t repo_id = arg_int(args, "repo_id", 0), blob = 0;
+    int64_t repo_id = arg_int(args, "repo_id", 0), blob = 0, size = 0;
     struct sql *q;
 
     (void)ret_result;
     if (!path)
         return fail(why, ERR_BAD_REQUEST, "artifact.delete: no path");
-    q = sql_txn(t, "SELECT blob_id FROM artifact WHERE repo_id = ? AND path = ?");
+    q = sql_txn(t, "SELECT blob_id, size FROM artifact WHERE repo_id = ? AND path = ?");
     sql_bind(q, "is", repo_id, path);
-    if (sql_row(q))
+    if (sql_row(q)) {
         blob = sql_int(q, 0);
+        size = sql_int(q, 1);
+    }
     sql_end(q);
     if (!blob)
         return fail(why, ERR_NOT_FOUND, "'%.200s' not found", path);
     check(!sql_do(t, "DELETE FROM artifact WHERE repo_id = ? AND path = ?", "is", repo_id, path));
     blob_unref(t, blob);
+    stats_add(t, repo_id, -1, -size);
     return OK;
 }

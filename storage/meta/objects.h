@@ -20,6 +20,16 @@ bool store_has_blobs(struct txn *t, const char *store);
 bool sql_exists(struct txn *t, const char *text, const char *kinds, const char *a, const char *b);
 /* The next number of a counter: 1, 2, ... */
 int64_t counter_next(struct txn *t, const char *name);
+/* Whoever inserts into, changes a size in or deletes from `artifact` tells what that adds (repository_stats;
+ * dashboard.c). Also the last of a repository is gone. */
+void stats_add(struct txn *t, int64_t repo_id, int64_t artifacts, int64_t bytes);
+void stats_drop(struct txn *t, int64_t repo_id);
+/* Of a deleted repository: up to `limit` blocks and decisions go. True: none is left. */
+bool cooldown_forget(struct txn *t, int64_t repo_id, int64_t limit);
+/* A setting as the leader has it: a new reference, or NULL. setting.c. */
+json_t *setting_of(struct txn *t, const char *name);
+/* A global prefix of that name would hide a repository. setting.c. */
+bool prefix_taken(struct txn *t, const char *name);
 /* Drops hidden aliases whose stores are empty. */
 void alias_purge(struct txn *t);
 /* Of a deleted repository: its own aliases become hidden. */

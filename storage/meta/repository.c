@@ -167,6 +167,8 @@ static enum err expect_check(struct txn *t, const json_t *args, const struct cur
         return fail(why, ERR_CONFLICT, "Repository '%s' already exists", name);
     if (expect && !strcmp(expect, "update") && !exists)
         return fail(why, ERR_NOT_FOUND, "Repository '%s' not found", name);
+    if (!exists && prefix_taken(t, name))
+        return fail(why, ERR_CONFLICT, "'%s' is a global prefix", name);
     if (exists && strcmp(row->type, arg_text(args, "type")) && has_artifacts(t, row->id))
         return fail(why, ERR_CONFLICT, "Cannot change the type of '%s': it holds artifacts", name);
     return OK;
@@ -266,6 +268,7 @@ enum err op_repo_delete(struct txn *t, const json_t *args, json_t **ret_result, 
     check(!sql_do(t, "DELETE FROM repository WHERE id = ?", "i", row.id));
     check(!sql_do(t, "INSERT INTO repo_sweep (repo_id, deleted_ms) VALUES (?, ?)", "ii", row.id,
                   txn_now(t)));
+    stats_drop(t, row.id);
     members_rename(t, name, NULL);
     return OK;
 }
@@ -286,6 +289,8 @@ enum err op_repo_move(struct txn *t, const json_t *args, json_t **ret_result, st
         return OK;
     if (current_get(t, new_name, &other))
         return fail(why, ERR_CONFLICT, "Repository '%s' already exists", new_name);
+    if (prefix_taken(t, new_name))
+        return fail(why, ERR_CONFLICT, "'%s' is a global prefix", new_name);
     check(!sql_do(t, "UPDATE repository SET name = ?, updated_ms = ?, updated_by = ? WHERE id = ?",
                   "sisi", new_name, txn_now(t), arg_text(args, "by"), row.id));
     members_rename(t, name, new_name);
@@ -332,7 +337,8 @@ enum err op_repo_sweep(struct txn *t, const json_t *args, json_t **ret_result, s
     sql_end(q);
     if (repo_id) {
         swept = sweep_one(t, repo_id, limit, &done);
-        if (done) {
+        if (done && cooldown_forget(t, repo_id, limit - swept)) {
+            stats_drop(t, repo_id);
             alias_hide_all(t, repo_id);
             check(!sql_do(t, "DELETE FROM repo_sweep WHERE repo_id = ?", "i", repo_id));
         }

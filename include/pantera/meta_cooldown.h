@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pantera/meta_cooldown.h: cooldown as rows: the configuration, what is blocked now, what was decided by
+ * hand. Whether something is blocked is decided in one place: cooldown_decide (registry.h).
+ * Ops: cooldown.config {patch, by?, limit?} → {more}: merges, then brings blocks in line in steps of
+ *        `limit` rows: those of repositories without cooldown go, the others get their new end. Again, with
+ *        the same arguments, while there is more.
+ *      cooldown.block {repo_id, package, version, reason, released_ms, until_ms} → {blocked}: false if
+ *        somebody has allowed it meanwhile. NOT_FOUND: no such repository.
+ *      cooldown.unblock {repo, package, version, by?}: a decision that stands, whatever was blocked.
+ *      cooldown.unblock_all {repo, before_ms?, by?, limit?} → {unblocked, more, before_ms}: again, with the
+ *        before_ms of the first answer, while there is more.
+ * Threads: the reader's. */
+#ifndef PANTERA_META_COOLDOWN_H
+#define PANTERA_META_COOLDOWN_H
+
+#include "pantera/arena.h"
+#include "pantera/meta.h"
+
+#define COOLDOWN_SETTING "cooldown"
+#define COOLDOWN_AGE_MOST_MS (3650ll * 24 * 3600 * 1000)
+
+/* What holds for one repository: its own duration, else its type's rule, else the global one. */
+struct cooldown_rule {
+    bool enabled;
+    int64_t age_ms;
+};
+/* `config`: the setting, NULL for none; `repo_config`: {"repo": {...}}, or NULL. */
+struct cooldown_rule cooldown_rule(const json_t *config, const char *type, const json_t *repo_config);
+/* As put by a client, whole or a part. BAD_REQUEST names what is wrong. */
+enum err cooldown_config_check(const json_t *body, struct why *why);
+/* As answered: all members there, durations as "7d", "3h", "30m". A new reference. */
+json_t *cooldown_config_describe(const json_t *config);
+bool cooldown_parse_age(const char *text, int64_t *ret_ms); /* whole minutes, at least one */
+char *cooldown_format_age(int64_t age_ms, char ret_text[32]);
+
+/* The one spelling of a package's name that is compared: maven's group:artifact is group.artifact. */
+const char *cooldown_key(struct arena *a, const char *type, const char *package);
+
+struct cooldown_state {
+    bool allowed;                /* by hand */
+    bool blocked;                /* there is a row that has not ended */
+    bool by_age;                 /* of a block: it is the age's, not a list's */
+    int64_t released_ms, until_ms;
+};
+void cooldown_state(struct meta_reader *r, int64_t repo_id, const char *key, const char *version,
+                    int64_t now_ms, struct cooldown_state *ret);
+
+enum cooldown_sort { COOLDOWN_BY_DATE, COOLDOWN_BY_UNTIL, COOLDOWN_BY_PACKAGE, COOLDOWN_BY_VERSION,
+                     COOLDOWN_BY_REPO };
+struct cooldown_query {
+    const char *search;          /* in package, version and repository; NULL: all */
+    const json_t *repo_ids;      /* array of the repositories that may be seen; NULL: all */
+    enum cooldown_sort sort;
+    bool descending;
+    int64_t now_ms, offset, limit;
+};
+struct cooldown_row {
+    const char *package, *version, *repo, *type, *reason;
+    int64_t blocked_ms, until_ms;
+};
+void cooldown_list(struct meta_reader *r, struct arena *a, const struct cooldown_query *query,
+                   struct cooldown_row **ret, unsigned *ret_count, int64_t *ret_total);
+const char *cooldown_list_sql(const struct cooldown_query *query); /* for the test of its plan */
+
+#endif

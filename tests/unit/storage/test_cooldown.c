@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cooldown: what the configuration means, blocks in line with it, decisions that stand, lists without scans. */
+#include "fx_meta.h"
+
+#include "pantera/meta_cooldown.h"
+
+#define DAY_MS (24ll * 3600 * 1000)
+#define FAR ((int64_t)1 << 50)
+
+static struct fx_meta fx;
+
+static int setup(void **state)
+{
+    fx_meta_open(&fx);
+    fx_meta_basics(&fx); /* repository 1: "files", no proxy */
+    assert_int_equal(fx_repo(&fx, "central", json_pack("{s:{s:s, s:s}}", "repo", "type", "maven-proxy",
+                                                       "storage", "default")), OK); /* 2 */
+    assert_int_equal(fx_repo(&fx, "npmjs", json_pack("{s:{s:s, s:s}}", "repo", "type", "npm-proxy",
+                                                     "storage", "default")), OK); /* 3 */
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fx_meta_close(&fx);
+    return 0;
+}
+
+static enum err block(int64_t repo, const char *package, const char *version, const char *reason,
+                      int64_t released, int64_t until)
+{
+    return fx_run(&fx, "cooldown.block",
+                  json_pack("{s:I, s:s, s:s, s:s, s:I, s:I}", "repo_id", (json_int_t)repo, "package",
+                            package, "version", version, "reason", reason, "released_ms",
+                            (json_int_t)released, "until_ms", (json_int_t)until), NULL);
+}
+
+static bool more(const char *op, json_t *args)
+{
+    json_t *result = NULL;
+    assert_int_equal(fx_run(&fx, op, args, &result), OK);
+    bool yes = json_is_true(json_object_get(result, "more"));
+    json_decref(result);
+    return yes;
+}
+
+static json_t *patch(const char *text)
+{
+    json_t *value = json_loads(text, 0, NULL);
+    return json_pack("{s:o, s:i}", "patch", value, "limit", 2);
+}
+
+static struct cooldown_state state_of(int64_t repo, const char *key, const char *version, int64_t now)
+{
+    struct cooldown_state s;
+    cooldown_state(fx.reader, repo, key, version, now, &s);
+    return s;
+}
+
+static void a_rule_is_the_repositorys_then_the_types_then_the_global(void **state)
+{
+    json_t *config = json_loads("{\"enabled\": true, \"minimum_allowed_age\": \"7d\", \"repo_types\": "
+                                "{\"npm-proxy\": {\"enabled\": false}, \"maven-proxy\": "
+                                "{\"minimum_allowed_age\": \"P3D\"}}}", 0, NULL);
+    json_t *own = json_loads("{\"repo\": {\"cooldown\": {\"duration\": \"P30D\"}}}", 0, NULL);
+    struct cooldown_rule r = cooldown_rule(config, "go-proxy", NULL);
+    assert_true(r.enabled && r.age_ms == 7 * DAY_MS);
+    r = cooldown_rule(config, "maven-proxy", NULL);
+    assert_true(r.enabled && r.age_ms == 3 * DAY_MS);
+    assert_false(cooldown_rule(config, "npm-proxy", NULL).enabled);
+    r = cooldown_rule(config, "npm-proxy", own);
+    assert_true(r.enabled && r.age_ms == 30 * DAY_MS);
+    assert_false(cooldown_rule(config, "maven", NULL).enabled);
+    assert_false(cooldown_rule(NULL, "maven-proxy", NULL).enabled);
+    json_t *text = cooldown_config_describe(config);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(json_object_get(text,
+        "repo_types"), "maven-proxy"), "minimum_allowed_age")), "3d");
+    json_decref(text);
+    json_decref(config);
+    json_decref(own);
+}
+
+static void what_is_wrong_is_named(void **state)
+{
+    static const char *const bad[][2] = {
+        { "{\"enabled\": 1}", "enabled" },
+        { "{\"minimum_allowed_age\": 7}", "minimum_allowed_age" },
+        { "{\"minimum_allowed_age\": \"soon\"}", "minimum_allowed_age" },
+        { "{\"minimum_allowed_age\": \"30s\"}", "minimum_allowed_age" },
+        { "{\"minimum_allowed_age\": \"9999d\"}", "minimum_allowed_age" },
+        { "{\"colour\": \"red\"}", "colour" },
+        { "{\"repo_types\": []}", "repo_types" },
+        { "{\"repo_types\": {\"rpm-proxy\": {}}}", "rpm-proxy" },
+        { "{\"repo_types\": {\"npm-proxy\": true}}", "npm-proxy" },
+        { "{\"repo_types\": {\"npm-proxy\": {\"minimum_allowed_age\": \"x\"}}}", "npm-proxy" },
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(fx_run(&fx, "cooldown.config", patch(bad[i][0]), NULL), ERR_BAD_REQUEST);
+        assert_non_null(strstr(fx.why.text, bad[i][1]));
+    }
+    assert_int_equal(fx_int(&fx, "SELECT count(*) FROM setting"), 0);
+}
+
+static void a_change_moves_and_releases_blocks_in_steps(void **state)
+{
+    char version[16];
+    for (int i = 0; i < 5; i++) {
+        snprintf(version, sizeof version, "1.%d", i);
+        assert_int_equal(block(2, "a:b", version, "TOO_YOUNG", 1000 + i, FAR), OK);
+    }
+    assert_int_equal(block(2, "a:b", "9", "MALICIOUS", 1000, FAR), OK);
+    assert_int_equal(block(3, "left-pad", "1", "TOO_YOUNG", 1000, FAR), OK);
+    int steps = 1;
+    while (more("cooldown.config", patch("{\"enabled\": true, \"minimum_allowed_age\": \"1d\"}")))
+        steps++;
+    assert_int_equal(steps, 4); /* two rows a step, six to move, and one look that finds none */
+    assert_int_equal(state_of(2, "a.b", "1.3", 0).until_ms, 1003 + DAY_MS);
+    assert_true(state_of(2, "a.b", "9", 0).until_ms == FAR);
+    while (more("cooldown.config", patch("{\"repo_types\": {\"maven-proxy\": {\"enabled\": false}}}")))
+        ;
+    assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_block WHERE repo_id = 2"), 1); /* the list's */
+    assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_block WHERE repo_id = 3"), 1);
+}
+
+static void an_unblock_stays_in_both_spellings(void **state)
+{
+    assert_int_equal(block(2, "com.example:lib", "1.0", "TOO_YOUNG", 1000, FAR), OK);
+    assert_true(state_of(2, "com.example.lib", "1.0", 5000).blocked);
+    assert_int_equal(fx_run(&fx, "cooldown.unblock",
+                            json_pack("{s:s, s:s, s:s}", "repo", "central", "package", "com.example.lib",
+                                      "version", "1.0"), NULL), OK);
+    struct cooldown_state s = state_of(2, cooldown_key(&fx.arena, "maven-proxy", "com.example:lib"), "1.0",
+                                       5000);
+    assert_true(s.allowed && !s.blocked);
+    assert_int_equal(block(2, "com.example:lib", "1.0", "TOO_YOUNG", 1000, FAR), OK);
+    assert_false(state_of(2, "com.example.lib", "1.0", 5000).blocked);
+    assert_int_equal(fx_run(&fx, "cooldown.unblock", json_pack("{s:s, s:s, s:s}", "repo", "none",
+                                                               "package", "p", "version", "1"), NULL),
+                     ERR_NOT_FOUND);
+    assert_int_equal(fx_run(&fx, "cooldown.unblock", json_pack("{s:s, s:s}", "repo", "central",
+                                                               "package", "p"), NULL), ERR_BAD_REQUEST);
+    assert_string_equal(cooldown_key(&fx.arena, "npm-proxy", "@a:b/c"), "@a:b/c");
+}
+
+static void unblock_all_allows_what_was_there(void **state)
+{
+    char version[16];
+    json_t *result = NULL;
+    for (int i = 0; i < 5; i++) {
+        snprintf(version, sizeof version, "1.%d", i);
+        assert_int_equal(block(3, "left-pad", version, "TOO_YOUNG", 1000, FAR), OK);
+    }
+    assert_int_equal(block(2, "a:b", "1", "TOO_YOUNG", 1000, FAR), OK);
+    assert_int_equal(fx_run(&fx, "cooldown.unblock_all", json_pack("{s:s, s:i}", "repo", "npmjs", "limit",
+                                                                   3), &result), OK);
+    json_int_t before = json_integer_value(json_object_get(result, "before_ms"));
+    assert_true(json_is_true(json_object_get(result, "more")));
+    json_decref(result);
+    assert_int_equal(block(3, "late", "1", "TOO_YOUNG", 1000, FAR), OK);
+    assert_false(more("cooldown.unblock_all", json_pack("{s:s, s:i, s:I}", "repo", "npmjs", "limit", 3,
+                                                        "before_ms", before)));
+    assert_true(state_of(3, "left-pad", "1.4", 5000).allowed);
+    assert_true(state_of(3, "late", "1", 5000).blocked);
+    assert_true(state_of(2, "a.b", "1", 5000).blocked);
+    assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_decision"), 5);
+}
+
+static struct cooldown_row *list(struct cooldown_query q, unsigned expected, int64_t total)
+{
+    struct cooldown_row *rows;
+    unsigned count;
+    int64_t all;
+    q.limit = q.limit ? q.limit : 50;
+    q.now_ms = q.now_ms ? q.now_ms : 5000;
+    cooldown_list(fx.reader, &fx.arena, &q, &rows, &count, &all);
+    assert_int_equal(count, expected);
+    assert_int_equal(all, total);
+    return rows;
+}
+
+static void the_list_is_filtered_sorted_and_paged(void **state)
+{
+    json_t *only = json_pack("[i]", 3);
+    assert_int_equal(block(2, "org.x:guava", "2", "TOO_YOUNG", 1, 90000), OK);
+    assert_int_equal(block(3, "chalk", "3", "TOO_YOUNG", 1, 80000), OK);
+    assert_int_equal(block(3, "a_b", "1", "TOO_YOUNG", 1, 70000), OK);
+    assert_string_equal(list((struct cooldown_query){ .descending = true }, 3, 3)[0].package, "a_b");
+    assert_string_equal(list((struct cooldown_query){ .sort = COOLDOWN_BY_PACKAGE }, 3, 3)[1].package,
+                        "chalk");
+    assert_string_equal(list((struct cooldown_query){ .sort = COOLDOWN_BY_UNTIL }, 3, 3)[0].package, "a_b");
+    assert_string_equal(list((struct cooldown_query){ .sort = COOLDOWN_BY_VERSION }, 3, 3)[0].version, "1");
+    assert_string_equal(list((struct cooldown_query){ .sort = COOLDOWN_BY_REPO, .descending = true }, 3,
+                             3)[0].repo, "npmjs");
+    assert_string_equal(list((struct cooldown_query){ .search = "GUAVA" }, 1, 1)[0].repo, "central");
+    list((struct cooldown_query){ .search = "npmj" }, 2, 2);
+    list((struct cooldown_query){ .search = "_" }, 1, 1); /* not LIKE's sign */
+    list((struct cooldown_query){ .repo_ids = only }, 2, 2);
+    list((struct cooldown_query){ .limit = 2, .offset = 2 }, 1, 3);
+    list((struct cooldown_query){ .now_ms = 75000 }, 2, 2); /* one has ended */
+    json_decref(only);
+}
+
+static void ended_blocks_and_deleted_repositories_go(void **state)
+{
+    assert_int_equal(block(2, "a:b", "1", "TOO_YOUNG", 1, fx.now_ms + 2), OK);
+    fx.now_ms += 100;
+    assert_int_equal(block(2, "a:b", "2", "TOO_YOUNG", 1, FAR), OK);
+    assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_block"), 1);
+    assert_int_equal(fx_run(&fx, "cooldown.unblock", json_pack("{s:s, s:s, s:s}", "repo", "central",
+                                                               "package", "p", "version", "1"), NULL), OK);
+    assert_int_equal(fx_run(&fx, "repo.delete", json_pack("{s:s}", "name", "central"), NULL), OK);
+    list((struct cooldown_query){ 0 }, 0, 0);
+    while (more("repo.sweep", json_pack("{s:i}", "limit", 2)))
+        ;
+    assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_block"), 0);
+    assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_decision"), 0);
+    assert_int_equal(block(2, "a:b", "2", "TOO_YOUNG", 1, FAR), ERR_NOT_FOUND);
+}
+
+/* Each order of the list reads an index in that order. */
+static void no_list_sorts_or_scans(void **state)
+{
+    static const struct { enum cooldown_sort sort; const char *index; } orders[] = {
+        { COOLDOWN_BY_DATE, "cooldown_block_by_date" }, { COOLDOWN_BY_UNTIL, "cooldown_block_by_until" },
+        { COOLDOWN_BY_PACKAGE, "cooldown_block_by_package" },
+        { COOLDOWN_BY_VERSION, "cooldown_block_by_version" },
+        { COOLDOWN_BY_REPO, "SEARCH b USING PRIMARY KEY (repo_id=?)" },
+    };
+    for (size_t i = 0; i < 2 * sizeof orders / sizeof *orders; i++) {
+        char path[96], *plan = arena_alloc(&fx.arena, 4096);
+        sqlite3 *db;
+        sqlite3_stmt *stmt;
+        struct cooldown_query q = { .sort = orders[i / 2].sort, .descending = i & 1 };
+        snprintf(path, sizeof path, "%s/" META_FILE, fx.dir);
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        char *sql = arena_printf(&fx.arena, "EXPLAIN QUERY PLAN %s", cooldown_list_sql(&q));
+        assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+        while (sqlite3_step(stmt) == SQLITE_ROW) {
+            strncat(plan, (const char *)sqlite3_column_text(stmt, 3), 1000);
+            strncat(plan, "\n", 2);
+        }
+        sqlite3_finalize(stmt);
+        sqlite3_close(db);
+        if (!strstr(plan, orders[i / 2].index) || strstr(plan, "TEMP B-TREE FOR ORDER"))
+            print_message("order %zu: %s", i, plan);
+        assert_non_null(strstr(plan, orders[i / 2].index));
+        assert_null(strstr(plan, "TEMP B-TREE FOR ORDER"));
+    }
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(a_rule_is_the_repositorys_then_the_types_then_the_global), TEST(what_is_wrong_is_named),
+        TEST(a_change_moves_and_releases_blocks_in_steps), TEST(an_unblock_stays_in_both_spellings),
+        TEST(unblock_all_allows_what_was_there), TEST(the_list_is_filtered_sorted_and_paged),
+        TEST(ended_blocks_and_deleted_repositories_go), TEST(no_list_sorts_or_scans),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
