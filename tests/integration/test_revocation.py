@@ -96,8 +96,8 @@ def revoke_while(cluster, disturb, restore, probes):
 
 def total(cluster, wanted, disturb=None, restore=None):
     done = rounds = 0
-    while done < wanted:
-        done += revoke_while(cluster, disturb, restore, min(1000, wanted))
+    while done < wanted or rounds < scale(40, 4):
+        done += revoke_while(cluster, disturb, restore, min(1000, wanted // 4))
         rounds += 1
     return done, rounds
 
