@@ -204,6 +204,7 @@ void forward_answer(struct cluster *c, struct proposal *p);
 void lease_elected(struct cluster *c);
 void lease_lost(struct cluster *c);
 void lease_step(struct cluster *c);
+void lease_refresh(struct cluster *c); /* our own right to answer, while we lead */
 bool lease_ping(struct cluster *c, int from, const void *data, size_t size);
 bool lease_pong(struct cluster *c, int from, const void *data, size_t size);
 bool lease_grant(struct cluster *c, int from, const void *data, size_t size);

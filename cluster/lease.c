@@ -60,7 +60,8 @@ bool lease_leader_valid(struct cluster *c)
     return c->leader && !c->transferring && clock_mono_us() < right_until(c);
 }
 
-static void refresh_own(struct cluster *c)
+/* Also at the tail of every turn: who hears that its write is done may read it here at once. */
+void lease_refresh(struct cluster *c)
 {
     bool good = c->leader && !c->transferring && !c->stop_posted && guard_own_applied(&c->guard) &&
                 meta_schema(c->meta) > 0 && !members_migration_pending(c);
@@ -131,7 +132,7 @@ void lease_step(struct cluster *c)
             (all || !p->confirmed))
             ping(c, p);
     }
-    refresh_own(c);
+    lease_refresh(c);
 }
 
 static void grant(struct cluster *c, struct peer *p, uint64_t member_time)
@@ -166,7 +167,7 @@ bool lease_pong(struct cluster *c, int from, const void *data, size_t size)
     p->low_disk = low_disk;
     if (applied > p->applied)
         p->applied = applied;
-    refresh_own(c);
+    lease_refresh(c);
     if (!lease_leader_valid(c) || !guard_own_applied(&c->guard) || !node_is_member(c, from, NULL) ||
         members_migration_pending(c))
         return true;

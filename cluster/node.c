@@ -264,6 +264,8 @@ static void tail(struct cluster *c)
         guard_flush(&c->guard);
         if (!meta_batch_open(c->meta))
             meta_note_applied(c->meta, raft_last_applied(&c->raft));
+        if (c->leader)
+            lease_refresh(c);
         batch_fence_step(c);
         if (c->leader) {
             tell_commit(c);

@@ -72,7 +72,9 @@ void work_pool_stop(void)
     pthread_mutex_unlock(&pool.lock);
     for (unsigned i = 0; i < count; i++)
         pthread_join(pool.threads[i], NULL);
+    pthread_mutex_lock(&pool.lock);
     pool.thread_count = 0;
+    pthread_mutex_unlock(&pool.lock);
 }
 
 void work_submit(struct work *work, struct loop *home, void (*run)(struct work *),
@@ -83,7 +85,13 @@ void work_submit(struct work *work, struct loop *home, void (*run)(struct work *
     work->done = done;
     work->next = NULL;
     pthread_mutex_lock(&pool.lock);
-    check(pool.thread_count > 0);
+    if (pool.thread_count == 0) { /* on the way down: what is left is cleaning up */
+        pthread_mutex_unlock(&pool.lock);
+        work->run(work);
+        work->task.run = on_ran;
+        loop_post(home, &work->task);
+        return;
+    }
     *pool.tail = work;
     pool.tail = &work->next;
     pthread_cond_signal(&pool.more);
