@@ -233,9 +233,12 @@ static int wire_send(void *arg, const struct raft_message *m)
     note_answer(s, m);
     if (s->unreachable)
         return RAFT_NOCONNECTION;
+    struct raft_message one = *m;
     struct buf b;
+    if (s->one_entry && m->type == RAFT_IO_APPEND_ENTRIES && m->append_entries.n_entries > 1)
+        one.append_entries.n_entries = 1;
     buf_init(&b, WIRE_MESSAGE_MAX);
-    check(wire_encode_message(&b, m));
+    check(wire_encode_message(&b, &one));
     struct fx_message *w = malloc(sizeof *w + b.length);
     check(w != NULL);
     *w = (struct fx_message){ .due = raft_fixture_time(&current->f) + current->wire_latency_ms,

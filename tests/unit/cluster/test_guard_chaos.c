@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Random partitions, latencies, crashes and lost state machines, on simulated time: whatever happens, all
- * servers apply the same history, libraft never gives up, and in the end everything that was acknowledged
- * is there. Deterministic: a failing seed is printed and fails again (argument: one seed to run). */
+/* Random partitions, latencies, crashes, lost state machines and transfers, on simulated time: whatever
+ * happens, all servers apply the same history, libraft never gives up, and in the end what was
+ * acknowledged is there. Deterministic: a failing seed is printed and fails again (argument: the seed).
+ * What the single rules are for, rarer schedules show: test_guard_rules.c. */
 #include "support/fx_raft.h" /* ahead of cmocka.h, whose fail() is a macro */
 
 #include <stdarg.h>
@@ -15,7 +16,7 @@
 #ifndef RAFT_VERSION_MINOR
 
 enum { SEEDS = 20, CHAOS_MS = 25000, SERVERS = 3 };
-enum { PARTITION, CRASH, LATENCY, SENDS, PROPOSE, HURRY, TIMERS };
+enum { PARTITION, CRASH, LATENCY, SENDS, PROPOSE, HURRY, TRANSFER, TIMERS };
 
 static unsigned only_seed;
 static struct {
@@ -32,7 +33,7 @@ struct chaos {
     struct fx_raft fx;
     uint64_t random;
     raft_time due_ms[TIMERS];
-    unsigned cut, restarts, last_leader;
+    unsigned cut, restarts, transfers, last_leader;
 };
 
 static void heal(struct chaos *c)
@@ -86,6 +87,7 @@ static void disturb(struct chaos *c)
         else
             raft_fixture_set_network_latency(&fx->f, draw(&c->random, SERVERS), ms);
         unsigned i = draw(&c->random, SERVERS);
+        fx->s[i].one_entry = draw(&c->random, 4) == 0; /* as wire.h splits a backlog */
         raft_fixture_set_disk_latency(&fx->f, i, 1 + draw(&c->random, 120));
     }
     if (fx->options.wire && due(c, SENDS, 500)) { /* sends that fail, at one server or none */
@@ -99,6 +101,7 @@ static void load(struct chaos *c)
 {
     struct fx_raft *fx = &c->fx;
     bool propose = due(c, PROPOSE, 100), hurry = due(c, HURRY, 300);
+    bool transfer = due(c, TRANSFER, 3300);
     for (unsigned i = 0; i < SERVERS; i++) {
         if (!fx->f.servers[i].alive || raft_state(fx_raft_get(fx, i)) != RAFT_LEADER)
             continue;
@@ -107,6 +110,8 @@ static void load(struct chaos *c)
             fx_raft_propose(fx, i, fx->proposed + 1);
         if (hurry)
             guard_heartbeat_now(&fx->s[i].guard);
+        if (transfer && guard_transfer(&fx->s[i].guard, 0, NULL) == 0)
+            c->transfers++;
     }
 }
 
@@ -127,7 +132,7 @@ static void run(unsigned seed)
     }
     heal(c);
     for (unsigned i = 0; i < SERVERS; i++) {
-        fx->s[i].unreachable = false;
+        fx->s[i].unreachable = fx->s[i].one_entry = false;
         raft_fixture_set_disk_latency(&fx->f, i, 10);
         raft_fixture_set_randomized_election_timeout(&fx->f, i, 1000 + 150 * i);
     }
@@ -146,9 +151,9 @@ static void run(unsigned seed)
     unsigned long long term = fx_raft_get(fx, 0)->current_term, applied = fx->s[0].machine.count;
     if (!good || only_seed)
         print_message("seed %u: %llu of %llu acknowledged, %llu applied, term %llu, %u restarts, "
-                      "%u diverged, %u fatal\n",
+                      "%u transfers, %u diverged, %u fatal\n",
                       seed, (unsigned long long)fx->committed, (unsigned long long)fx->proposed,
-                      applied, term, c->restarts, fx->diverged, fatals);
+                      applied, term, c->restarts, c->transfers, fx->diverged, fatals);
     assert_true(good);
     total.terms += term;
     total.committed += fx->committed;
