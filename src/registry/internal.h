@@ -92,8 +92,8 @@ struct warm_entry {
     char *head;                            /* of a 200 with the whole object */
     size_t head_size;
 };
-struct warm *warm_new(void);
-void warm_free(struct warm *w); /* entries in use live on until released */
+struct warm *warm_new(struct loop *loop);
+void warm_free(struct warm *w); /* on the loop, before its end; entries in use live on until released */
 /* The current entry, with a reference; NULL: read the row. */
 struct warm_entry *warm_find(struct warm *w, int64_t repo_id, const char *path);
 /* An empty entry with its stamps and a reference: fill it from the replica after this, then add it. */

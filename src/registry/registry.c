@@ -19,7 +19,7 @@ struct registry *registry_new(struct worker *w)
 
     check(r);
     r->worker = w;
-    r->warm = warm_new();
+    r->warm = warm_new(&w->loop);
     keys_ref(w->cluster);
     return r;
 }

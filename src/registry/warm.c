@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/registry/warm.c: what this worker answered last: repository and path → row, prepared head, open
  * descriptor. An entry is the current answer while its two stamps match (gen.h); nothing expires.
- * Bounded by entries and by descriptors; an entry in use outlives its eviction until it is released. */
+ * Bounded by entries and by descriptors; an entry in use outlives its eviction until it is released.
+ * A clock closes what has become stale: the room of a deleted object is free once nobody has it open. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,20 +10,14 @@
 #include "pantera/gen.h"
 #include "src/registry/internal.h"
 
-enum { WARM_BUCKETS = 4096, WARM_ENTRIES = 4096, WARM_DESCRIPTORS = 1024 };
+enum { WARM_BUCKETS = 4096, WARM_ENTRIES = 4096, WARM_DESCRIPTORS = 1024, WARM_SWEEP_MS = 1000 };
 
 struct warm {
     struct warm_entry *buckets[WARM_BUCKETS];
     struct warm_entry *newest, *oldest;
     unsigned count, descriptors;
+    uv_timer_t sweep;
 };
-
-struct warm *warm_new(void)
-{
-    struct warm *w = calloc(1, sizeof *w);
-    check(w);
-    return w;
-}
 
 struct warm_entry *warm_entry_new(int64_t repo_id, const char *path)
 {
@@ -81,11 +76,42 @@ static void evict(struct warm *w, struct warm_entry *e)
     warm_release(e);
 }
 
+static bool is_current(const struct warm_entry *e)
+{
+    return e->stamp == gen_get(GEN_ARTIFACT, e->hash) && e->repo_stamp == gen_get(GEN_REPO, 0);
+}
+
+static void on_sweep(uv_timer_t *timer)
+{
+    struct warm *w = container_of(timer, struct warm, sweep);
+
+    for (struct warm_entry *e = w->oldest, *newer; e && w->descriptors; e = newer) {
+        newer = e->newer;
+        if (e->fd >= 0 && !is_current(e))
+            evict(w, e);
+    }
+}
+
+struct warm *warm_new(struct loop *loop)
+{
+    struct warm *w = calloc(1, sizeof *w);
+
+    check(w);
+    check(uv_timer_init(&loop->uv, &w->sweep) == 0);
+    check(uv_timer_start(&w->sweep, on_sweep, WARM_SWEEP_MS, WARM_SWEEP_MS) == 0);
+    return w;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    free(container_of(handle, struct warm, sweep));
+}
+
 void warm_free(struct warm *w)
 {
     while (w->oldest)
         evict(w, w->oldest);
-    free(w);
+    uv_close((uv_handle_t *)&w->sweep, on_closed);
 }
 
 struct warm_entry *warm_find(struct warm *w, int64_t repo_id, const char *path)
@@ -97,7 +123,7 @@ struct warm_entry *warm_find(struct warm *w, int64_t repo_id, const char *path)
         e = e->next;
     if (!e)
         return NULL;
-    if (e->stamp != gen_get(GEN_ARTIFACT, hash) || e->repo_stamp != gen_get(GEN_REPO, 0)) {
+    if (!is_current(e)) {
         evict(w, e);
         return NULL;
     }
