@@ -1,5 +1,5 @@
 #!/bin/sh
-# embed-migrations.sh OUT FILE...: writes the SQL files as a C table, in the order of their numbers. A number that
+# embed-migrations.sh OUT FILE...: writes the SQL files as a C table, by number. A number that
 # nobody has taken yet is an empty migration: numbers are given out before the files are written.
 set -eu
 out=$1; shift

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cooldown: what the configuration means, blocks in line with it, decisions that stand, lists without scans. */
+/* Cooldown: what the configuration means, blocks in line with it, decisions that stand, lists by index. */
 #include "fx_meta.h"
 
 #include "pantera/meta_cooldown.h"
@@ -118,7 +118,7 @@ static void a_change_moves_and_releases_blocks_in_steps(void **state)
     assert_true(state_of(2, "a.b", "9", 0).until_ms == FAR);
     while (more("cooldown.config", patch("{\"repo_types\": {\"maven-proxy\": {\"enabled\": false}}}")))
         ;
-    assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_block WHERE repo_id = 2"), 1); /* the list's */
+    assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_block WHERE repo_id = 2"), 1); /* its */
     assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_block WHERE repo_id = 3"), 1);
 }
 

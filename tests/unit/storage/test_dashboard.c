@@ -97,7 +97,7 @@ static void minutes_add_up_and_old_ones_go(void **state)
     fx.now_ms = 60000ll * 20000;
     assert_int_equal(flush(1, "a", json_pack("[[i,i,i,i,i],[i,i,i,i,i]]", 19990, 5, 1, 10, 100, 19991, 1, 0,
                                              0, 0)), OK);
-    assert_int_equal(flush(1, "a", json_pack("[[i,i,i,i,i]]", 19990, 6, 1, 10, 100)), OK); /* again, and more */
+    assert_int_equal(flush(1, "a", json_pack("[[i,i,i,i,i]]", 19990, 6, 1, 10, 100)), OK); /* and more */
     assert_int_equal(flush(2, "b", json_pack("[[i,i,i,i,i]]", 19990, 10, 0, 1, 1)), OK);
     assert_int_equal(flush(1, "c", json_pack("[[i,i,i,i,i]]", 19995, 3, 0, 0, 0)), OK); /* restarted */
     dashboard_requests(fx.reader, 19985, 5, 3, f);
