@@ -71,8 +71,7 @@ static void session_signed(struct http_request *req, enum err e, const struct wh
                 session_added);
 }
 
-static void session_begin(struct http_request *req, const struct principal *p,
-                          const struct principal *spent)
+void session_begin(struct http_request *req, const struct principal *p, const struct principal *spent)
 {
     struct worker *w = worker_of(req);
     struct token_policy policy;
@@ -89,23 +88,31 @@ static void session_begin(struct http_request *req, const struct principal *p,
     auth_issue(w->auth, req, p, orders, 2, session_signed, NULL);
 }
 
+static void session_first(struct http_request *req)
+{
+    session_begin(req, req->principal, NULL);
+}
+
 static void signed_in(struct http_request *req, enum err e, const struct why *why, void *arg)
 {
+    const char *code = arg;
     if (e)
         api_fail(req, e, why);
+    else if (principal_of(req)->second_factor)
+        mfa_ask(req, code, session_first);
     else
-        session_begin(req, req->principal, NULL);
+        session_first(req);
 }
 
 static void sign_in(struct http_request *req, json_t *body)
 {
     bool bad = false;
     const char *name = api_string(body, "name", &bad), *pass = api_string(body, "pass", &bad);
-    (void)api_string(body, "mfa_code", &bad); /* local users have no second factor yet */
+    const char *code = api_string(body, "mfa_code", &bad);
     if (bad || !name || !pass)
         api_fail_text(req, ERR_BAD_REQUEST, "expected {\"name\": text, \"pass\": text}");
     else
-        auth_login(worker_of(req)->auth, req, name, pass, signed_in, NULL);
+        auth_login(worker_of(req)->auth, req, name, pass, signed_in, (void *)(uintptr_t)code);
 }
 
 void auth_token_post(struct http_request *req)
@@ -141,12 +148,6 @@ void auth_refresh_post(struct http_request *req)
         refresh(req, header + 7 + strspn(header + 7, " "));
     else
         api_body(req, refresh_body);
-}
-
-void auth_providers_get(struct http_request *req)
-{
-    api_done(req, 200,
-             json_pack("{s:[{s:s, s:b}]}", "providers", "type", "local", "enabled", true));
 }
 
 /* --- who am I --- */

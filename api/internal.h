@@ -44,6 +44,16 @@ static inline const struct principal *principal_of(const struct http_request *re
 }
 /* An error that was read from the replica: true only if this node is current. */
 void api_refuse(struct http_request *req, enum err e, const struct why *why);
+/* --- users.c: nobody hands out, or takes over, what he does not hold --- */
+enum err roles_covered(struct http_request *req, const json_t *roles, struct why *why);
+enum err user_covered(struct http_request *req, const char *name, struct why *why);
+/* --- auth.c: tokens for `p`, and the answer; `spent`: the refresh token that pays, or NULL --- */
+void session_begin(struct http_request *req, const struct principal *p, const struct principal *spent);
+/* --- mfa.c: the second factor of req->principal, whose password was right; `then` if it is right too --- */
+void mfa_ask(struct http_request *req, const char *code, void (*then)(struct http_request *req));
+/* --- providers.c: all of them, secrets masked: [{id, type, priority, enabled, config}] --- */
+json_t *providers_describe(struct http_request *req);
+
 /* A user or role by name may be put by whoever has `update` or `create`; FORBIDDEN with neither. */
 enum err may_put(const struct http_request *req, enum permission create, enum permission update);
 

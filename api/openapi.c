@@ -134,6 +134,7 @@ static const char *const reasons[][2] = {
     { "400", "the request is wrong" }, { "401", "not signed in" }, { "403", "not allowed" },
     { "404", "not found" }, { "405", "not this method" }, { "409", "in conflict with what is there" },
     { "412", "a condition does not hold" }, { "413", "the body is too large" },
+    { "414", "the path is too long" },
     { "416", "no such range" }, { "429", "too many attempts: Retry-After" },
     { "501", "not here" }, { "503", "this node can't answer now: Retry-After, or another node" },
 };
@@ -190,8 +191,10 @@ static json_t *describe_answers(const struct api_route *route, const json_t *ent
         answer_error(answers, route, 403);
         answer_error(answers, route, 429);
     }
-    if (strpbrk(route->pattern, ":*"))
+    if (strpbrk(route->pattern, ":*")) {
         answer_error(answers, route, 404);
+        answer_error(answers, route, 414);
+    }
     if (route->body_limit)
         answer_error(answers, route, 413);
     answer_error(answers, route, 503);

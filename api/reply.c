@@ -96,13 +96,29 @@ struct call {
     struct proposal proposal;
     struct http_request *req; /* NULL: the client is gone; the operation happens all the same */
     struct tether *tether;
+    struct worker *worker;
+    json_t *note; /* for a command to the cluster: what the audit log will say */
     void (*then)(struct http_request *req, json_t *result);
     void (*then_all)(struct http_request *req, enum err e, const struct why *why, json_t *result);
 };
 
+/* Members change through raft's own entries, not through an operation that would record itself. */
+static void note_membership(struct call *c)
+{
+    const char *op = c->proposal.op;
+    if (c->note && strcmp(op, "cluster.status") != 0) {
+        json_object_set_new(c->note, "action", json_string(op));
+        json_object_set_new(c->note, "type", json_string("cluster"));
+        audit_note(c->worker->cluster, &c->worker->loop, c->note);
+        c->note = NULL;
+    }
+}
+
 static void call_done(struct proposal *p)
 {
     struct call *c = container_of(p, struct call, proposal);
+    if (!p->err && strncmp(p->op, "cluster.", 8) == 0)
+        note_membership(c);
     if (c->req) {
         tether_cut(c->tether);
         if (c->then_all)
@@ -113,6 +129,7 @@ static void call_done(struct proposal *p)
             c->then(c->req, p->result);
     }
     json_decref(p->result);
+    json_decref(c->note);
     free(c);
 }
 
@@ -120,9 +137,16 @@ static struct call *call_new(struct http_request *req, const char *op, json_t *a
 {
     struct call *c = calloc(1, sizeof *c);
     check(c && args);
+    json_object_set_new(args, "_audit", audit_envelope(req));
     c->proposal = (struct proposal){
         .op = op, .args = args, .home = &worker_of(req)->loop, .on_done = call_done,
     };
+    c->worker = worker_of(req);
+    if (strncmp(op, "cluster.", 8) == 0) {
+        c->note = audit_envelope(req);
+        json_object_set_new(c->note, "detail", json_copy(args));
+        json_object_del(json_object_get(c->note, "detail"), "_audit");
+    }
     c->tether = tether_tie(req, &c->req);
     return c;
 }

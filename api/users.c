@@ -78,7 +78,7 @@ void users_get(struct http_request *req)
 
 /* --- nobody makes another stronger than himself, or takes over a stronger one --- */
 
-static enum err roles_covered(struct http_request *req, const json_t *roles, struct why *why)
+enum err roles_covered(struct http_request *req, const json_t *roles, struct why *why)
 {
     size_t i;
     const json_t *item;
@@ -97,7 +97,7 @@ static enum err roles_covered(struct http_request *req, const json_t *roles, str
 }
 
 /* What `name` holds now, the caller holds too (roles that are switched off count). */
-static enum err user_covered(struct http_request *req, const char *name, struct why *why)
+enum err user_covered(struct http_request *req, const char *name, struct why *why)
 {
     struct meta_reader *r = worker_of(req)->reader;
     struct role role;

@@ -315,6 +315,8 @@ static void on_tick(uv_timer_t *timer)
         publish_figures(c);
     }
     resync_step(c);
+    if (c->running && !meta_batch_open(c->meta))
+        meta_idle(c->meta);
     if (c->stopping)
         node_stop_step(c);
 }

@@ -1,202 +1,227 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `pantera cluster status|add|remove|transfer` against any node, over the management API. It has no power of
- * its own: it signs in like any client. */
+/* `pantera NOUN VERB WORDS... OPTIONS...`: finds the row of cli_commands.def, checks words and options
+ * against it, signs in if it says so, runs it. Knows no command itself. */
 #include "src/cli.h"
 
-#include <jansson.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "pantera/arena.h"
-#include "pantera/buf.h"
-#include "pantera/client.h"
-#include "pantera/limits.h"
-#include "pantera/loop.h"
-
-struct cli {
-    struct loop loop;
-    struct client *client;
-    struct arena arena;
-    const char *url, *user, *pass, *ca;
-    bool json;
-    const char *token;
+static const struct cli_command commands[] = {
+#define CLI(noun, verb, words, least, most, options, signed_in, run, summary) \
+    { noun, verb, words, least, most, options, signed_in, run, summary },
+#include "src/cli_commands.def"
+#undef CLI
 };
+enum { COMMANDS = sizeof commands / sizeof *commands, WORDS = 64 };
 
-struct call {
-    struct client_request request;
-    struct buf body;
-    volatile bool done;
-};
+/* What every command takes. */
+static const char common[] = "url= user= pass= pass-stdin ca= json help";
 
-static bool on_data(struct client_request *r, const void *data, size_t size)
+void cli_say(const char *fmt, ...)
 {
-    buf_add(&container_of(r, struct call, request)->body, data, size);
-    return true;
+    va_list args;
+    va_start(args, fmt);
+    fputs("pantera: ", stderr);
+    vfprintf(stderr, fmt, args);
+    fputc('\n', stderr);
+    va_end(args);
 }
 
-static void on_done(struct client_request *r)
-{
-    container_of(r, struct call, request)->done = true;
-}
+/* --- usage --- */
 
-/* The answer's JSON (NULL if it has none); *ret_status 0: no answer, and a message was printed. */
-static json_t *call(struct cli *cli, const char *method, const char *path, json_t *body, int *ret_status)
+static void usage_row(FILE *out, const struct cli_command *c)
 {
-    struct call c = { .done = false };
-    struct why why = { "" };
-    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-    const char *headers[3] = { "Content-Type: application/json", NULL, NULL };
-    buf_init(&c.body, MIB(16));
-    if (cli->token)
-        headers[1] = arena_printf(&cli->arena, "Authorization: Bearer %s", cli->token);
-    c.request = (struct client_request){
-        .method = method, .url = arena_printf(&cli->arena, "%s/api/v1%s", cli->url, path),
-        .headers = headers, .body = text, .body_size = text ? strlen(text) : 0, .on_data = on_data,
-        .on_done = on_done, .ca_file = cli->ca, .total_timeout_ms = 30000
-    };
-    enum err e = client_submit(cli->client, &c.request, &why);
-    if (!e) {
-        loop_run_until(&cli->loop, &c.done);
-        e = c.request.err;
-        why = c.request.why;
-    }
-    if (e)
-        fprintf(stderr, "pantera: %s: %s\n", cli->url, why_text(&why, e));
-    json_t *answer = e ? NULL : json_loadb(c.body.data ? c.body.data : "", c.body.length, 0, NULL);
-    *ret_status = e ? 0 : c.request.status;
-    buf_free(&c.body);
-    free(text);
-    json_decref(body);
-    return answer;
-}
-
-static int refused(json_t *answer, int status)
-{
-    const char *message = json_string_value(json_object_get(answer, "message"));
-    if (status)
-        fprintf(stderr, "pantera: %s (%d)\n", message ? message : "refused", status);
-    json_decref(answer);
-    return 1;
-}
-
-static bool sign_in(struct cli *cli)
-{
-    int status;
-    json_t *answer = call(cli, "POST", "/auth/token",
-                          json_pack("{s:s, s:s}", "name", cli->user, "pass", cli->pass), &status);
-    const char *token = json_string_value(json_object_get(answer, "token"));
-    if (status != 200 || !token) {
-        refused(answer, status);
-        return false;
-    }
-    cli->token = arena_strdup(&cli->arena, token);
-    json_decref(answer);
-    return true;
-}
-
-static void print_status(const struct cli *cli, json_t *status)
-{
-    size_t i;
-    json_t *m, *members = json_object_get(status, "members");
-    if (cli->json) {
-        json_dumpf(status, stdout, JSON_INDENT(2));
-        putchar('\n');
-        return;
-    }
-    printf("cluster %s, term %lld, schema %lld\n",
-           json_string_value(json_object_get(status, "cluster_id")),
-           (long long)json_integer_value(json_object_get(status, "term")),
-           (long long)json_integer_value(json_object_get(status, "schema")));
-    printf("%-4s %-28s %-8s %-7s %-10s %s\n", "ID", "ADDRESS", "ROLE", "LEADER", "REACHABLE", "APPLIED");
-    json_array_foreach(members, i, m) {
-        json_t *applied = json_object_get(m, "applied");
-        printf("%-4lld %-28s %-8s %-7s %-10s ", (long long)json_integer_value(json_object_get(m, "id")),
-               json_string_value(json_object_get(m, "address")),
-               json_string_value(json_object_get(m, "role")),
-               json_is_true(json_object_get(m, "leader")) ? "yes" : "",
-               json_is_true(json_object_get(m, "reachable")) ? "yes" : "no");
-        if (applied)
-            printf("%lld\n", (long long)json_integer_value(applied));
-        else
-            puts("-");
+    char line[160];
+    snprintf(line, sizeof line, "%s%s%s%s%s", c->noun, c->verb ? " " : "", c->verb ? c->verb : "",
+             *c->words ? " " : "", c->words);
+    fprintf(out, "  pantera %-34s %s\n", line, c->summary);
+    for (const char *o = c->options; *(o += strspn(o, " "));) {
+        size_t n = strcspn(o, " ");
+        bool value = o[n - 1] == '=';
+        fprintf(out, "%s--%.*s%s", o == c->options ? "            " : " ", (int)(n - value), o,
+                value ? " VALUE" : "");
+        o += n;
+        if (!*o)
+            fputc('\n', out);
     }
 }
 
-static int cluster_command(struct cli *cli, int argc, char **argv)
+/* All commands, or those of one noun; 2, the exit code of a misuse, unless it was asked for. */
+static int usage(const char *noun, bool asked)
 {
-    const char *command = argc ? argv[0] : "";
-    int status;
-    json_t *answer;
-    if (strcmp(command, "status") == 0 && argc == 1)
-        answer = call(cli, "GET", "/cluster", NULL, &status);
-    else if (strcmp(command, "add") == 0 && argc == 3)
-        answer = call(cli, "POST", "/cluster/members",
-                      json_pack("{s:i, s:s}", "id", (int)strtol(argv[1], NULL, 10), "address", argv[2]),
-                      &status);
-    else if (strcmp(command, "remove") == 0 && argc == 2)
-        answer = call(cli, "DELETE",
-                      arena_printf(&cli->arena, "/cluster/members/%ld", strtol(argv[1], NULL, 10)), NULL,
-                      &status);
-    else if (strcmp(command, "transfer") == 0 && argc <= 2)
-        answer = call(cli, "POST", "/cluster/transfer",
-                      json_pack("{s:i}", "id", argc == 2 ? (int)strtol(argv[1], NULL, 10) : 0), &status);
-    else
-        return -1;
-    if (status < 200 || status > 299)
-        return refused(answer, status);
-    if (json_object_get(answer, "members"))
-        print_status(cli, answer);
-    json_decref(answer);
+    FILE *out = asked ? stdout : stderr;
+    bool known = false;
+    for (unsigned i = 0; noun && i < COMMANDS; i++)
+        known |= strcmp(commands[i].noun, noun) == 0;
+    fputs("usage:\n", out);
+    for (unsigned i = 0; i < COMMANDS; i++)
+        if (!known || strcmp(commands[i].noun, noun) == 0)
+            usage_row(out, &commands[i]);
+    fputs("options of all: --url URL (PANTERA_URL), --user NAME (PANTERA_USER_NAME), --pass-stdin,\n"
+          "  --ca FILE, --json, --help. Without a password (PANTERA_USER_PASS) or PANTERA_TOKEN, the\n"
+          "  session that `pantera login` kept. Exit codes: 0 done, 1 refused, 2 misuse, 3 not signed in,\n"
+          "  4 not found, 5 no answer or unavailable.\n", out);
+    return asked ? CLI_OK : CLI_USAGE;
+}
+
+/* `pantera __commands`: "noun verb options", for the bash completion. */
+static int list_commands(void)
+{
+    for (unsigned i = 0; i < COMMANDS; i++)
+        printf("%s %s %s %s\n", commands[i].noun, commands[i].verb ? commands[i].verb : "-", common,
+               commands[i].options);
+    return CLI_OK;
+}
+
+/* --- options --- */
+
+/* 0: no such option, 1: a flag, 2: takes a value. */
+static int option_kind(const char *list, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *o = list; *(o += strspn(o, " "));) {
+        size_t n = strcspn(o, " ");
+        bool value = o[n - 1] == '=';
+        if (n - value == length && strncmp(o, name, length) == 0)
+            return value ? 2 : 1;
+        o += n;
+    }
     return 0;
 }
 
-static int usage(void)
+const char *cli_option(const struct cli *cli, const char *name)
 {
-    fputs("usage: pantera cluster status\n"
-          "       pantera cluster add ID HOST:PORT\n"
-          "       pantera cluster remove ID\n"
-          "       pantera cluster transfer [ID]\n"
-          "options: --url URL (PANTERA_URL, http://localhost:8086), --user NAME (PANTERA_USER_NAME),\n"
-          "         --pass WORD (PANTERA_USER_PASS), --ca FILE, --json\n", stderr);
-    return 2;
+    for (unsigned i = cli->option_count; i--;)
+        if (strcmp(cli->options[i].name, name) == 0)
+            return cli->options[i].value;
+    return NULL;
 }
 
-static const char *env_or(const char *name, const char *otherwise)
+json_t *cli_option_list(const struct cli *cli, const char *name)
 {
-    const char *value = getenv(name);
-    return value && *value ? value : otherwise;
+    json_t *list = NULL;
+    for (unsigned i = 0; i < cli->option_count; i++)
+        if (strcmp(cli->options[i].name, name) == 0) {
+            list = list ? list : json_array();
+            json_array_append_new(list, json_string(cli->options[i].value));
+        }
+    return list;
+}
+
+/* Of any command; false: said why not. "--name=value" and "--name value". */
+static bool option_take(struct cli *cli, int argc, char **argv, int *i)
+{
+    char *name = argv[*i] + 2, *equal = strchr(name, '=');
+    int kind;
+    if (equal)
+        name = arena_strndup(&cli->arena, name, (size_t)(equal - name));
+    kind = option_kind(common, name);
+    for (unsigned c = 0; !kind && c < COMMANDS; c++)
+        kind = option_kind(commands[c].options, name);
+    if (!kind || cli->option_count == CLI_OPTIONS || (kind == 1 && equal)) {
+        cli_say(kind ? "too much of --%s" : "no such option: --%s", name);
+        return false;
+    }
+    const char *value = equal ? equal + 1 : "";
+    if (kind == 2 && !equal && !(value = ++*i < argc ? argv[*i] : NULL)) {
+        cli_say("--%s takes a value", name);
+        return false;
+    }
+    cli->options[cli->option_count++] = (struct cli_option){ name, value };
+    return true;
+}
+
+static const char *either(const char *value, const char *variable)
+{
+    const char *set = getenv(variable);
+    return value ? value : set && *set ? set : NULL;
+}
+
+static void options_apply(struct cli *cli)
+{
+    cli->url = either(cli_option(cli, "url"), "PANTERA_URL");
+    cli->user = either(cli_option(cli, "user"), "PANTERA_USER_NAME");
+    cli->pass = either(cli_option(cli, "pass"), "PANTERA_USER_PASS");
+    cli->ca = cli_option(cli, "ca");
+    cli->json = cli_option(cli, "json");
+    cli->pass_stdin = cli_option(cli, "pass-stdin");
+}
+
+/* --- which command --- */
+
+/* Its row; *ret_used words name it. NULL: none. */
+static const struct cli_command *command_of(char **words, int count, int *ret_used)
+{
+    for (unsigned i = 0; i < COMMANDS; i++) {
+        const struct cli_command *c = &commands[i];
+        if (!count || strcmp(c->noun, words[0]) != 0)
+            continue;
+        if (!c->verb || (count > 1 && strcmp(c->verb, words[1]) == 0)) {
+            *ret_used = c->verb ? 2 : 1;
+            return c;
+        }
+    }
+    return NULL;
+}
+
+static bool fits(const struct cli *cli, const struct cli_command *c, int words)
+{
+    for (unsigned i = 0; i < cli->option_count; i++)
+        if (!option_kind(common, cli->options[i].name) &&
+            !option_kind(c->options, cli->options[i].name)) {
+            cli_say("%s%s%s has no option --%s", c->noun, c->verb ? " " : "", c->verb ? c->verb : "",
+                    cli->options[i].name);
+            return false;
+        }
+    if (words < c->least || (c->most >= 0 && words > c->most)) {
+        cli_say("%s", words < c->least ? "something is missing" : "that is too much");
+        return false;
+    }
+    return true;
+}
+
+static int run(struct cli *cli, const struct cli_command *c, int count, char **words)
+{
+    loop_init(&cli->loop, "cli", 0);
+    cli->client = client_new(&cli->loop);
+    int code = c->signed_in ? cli_sign_in(cli) : CLI_OK;
+    if (!code)
+        code = (c->run)(cli, count, words);
+    client_free(cli->client);
+    loop_release(&cli->loop);
+    return code;
 }
 
 int cli_main(int argc, char **argv)
 {
-    struct cli cli = { .url = env_or("PANTERA_URL", "http://localhost:8086"),
-                       .user = env_or("PANTERA_USER_NAME", "admin"),
-                       .pass = env_or("PANTERA_USER_PASS", "") };
-    char *words[8];
-    int count = 0;
-    for (int i = 1; i < argc; i++) {
-        const char **option = strcmp(argv[i], "--url") == 0    ? &cli.url
-                              : strcmp(argv[i], "--user") == 0 ? &cli.user
-                              : strcmp(argv[i], "--pass") == 0 ? &cli.pass
-                              : strcmp(argv[i], "--ca") == 0   ? &cli.ca : NULL;
-        if (option && i + 1 < argc)
-            *option = argv[++i];
-        else if (strcmp(argv[i], "--json") == 0)
-            cli.json = true;
-        else if (argv[i][0] == '-' || count == 8)
-            return usage();
-        else
+    struct cli cli = { .json = false };
+    char *words[WORDS];
+    int count = 0, used = 0, code;
+    bool options = true, good = true;
+    if (argc == 2 && strcmp(argv[1], "__commands") == 0)
+        return list_commands();
+    arena_init(&cli.arena);
+    for (int i = 1; good && i < argc; i++) {
+        if (options && strcmp(argv[i], "--") == 0)
+            options = false;
+        else if (options && strcmp(argv[i], "-h") == 0)
+            cli.options[cli.option_count++ % CLI_OPTIONS] = (struct cli_option){ "help", "" };
+        else if (options && strncmp(argv[i], "--", 2) == 0)
+            good = option_take(&cli, argc, argv, &i);
+        else if ((good = count < WORDS))
             words[count++] = argv[i];
     }
-    if (count < 2 || strcmp(words[0], "cluster") != 0)
-        return usage();
-    arena_init(&cli.arena);
-    loop_init(&cli.loop, "cli", 0);
-    cli.client = client_new(&cli.loop);
-    int result = sign_in(&cli) ? cluster_command(&cli, count - 1, words + 1) : 1;
-    client_free(cli.client);
-    loop_release(&cli.loop);
+    const char *noun = count ? words[0] : NULL;
+    const struct cli_command *command = command_of(words, count, &used);
+    options_apply(&cli);
+    if (good && (cli_option(&cli, "help") || (noun && strcmp(noun, "help") == 0)))
+        code = usage(noun, true);
+    else if (!good || !command || !fits(&cli, command, count - used))
+        code = usage(noun, false);
+    else
+        code = run(&cli, command, count - used, words + used);
     arena_release(&cli.arena);
-    return result == -1 ? usage() : result;
+    return code;
 }

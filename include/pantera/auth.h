@@ -41,6 +41,7 @@ struct principal {
     enum token_type via;       /* TOKEN_NONE: a password */
     const char *token_id;      /* jti, or NULL */
     bool must_change_password;
+    bool second_factor;        /* the user has one: after auth_login it must still be asked for */
     int64_t epoch_ms;          /* the user's: goes into the tokens that it is given */
     const struct grants *grants;
 };
@@ -65,6 +66,11 @@ void auth_guard(struct auth *a, struct http_request *req, enum permission need, 
  * is set. UNAUTHORIZED "Invalid credentials", TOO_MANY, UNAVAILABLE (too many wait), NOT_CURRENT. */
 void auth_login(struct auth *a, struct http_request *req, const char *name, const char *password,
                 auth_guard_cb *done, void *arg);
+
+/* For what else is guessed at (second factors): takes an attempt as a sign-in does, TOO_MANY with Retry-After
+ * if there is none left; gives it back when it was right. */
+enum err auth_attempt(struct http_request *req, const char *name, struct why *why);
+void auth_attempt_right(struct http_request *req, const char *name);
 
 /* A refresh token as /auth/refresh is given it: signature, type, expiry, user. Whether it was spent is
  * for the operation token.refresh to say, on the leader. OK: *ret lives as long as the request. */
@@ -114,6 +120,16 @@ struct password_hash {
 };
 void password_hash_start(struct password_hash *h, struct loop *home);
 enum err password_hash_now(const char *password, char ret_encoded[160]); /* blocks: first start, CLI */
+
+/* --- the audit log (auth/audit.c) --- */
+/* {"actor", "address", "request_id"} of who asks: an operation's "_audit". A new reference. */
+json_t *audit_envelope(const struct http_request *req);
+/* Records what no operation did. Takes args: of audit.note. Nobody waits for it. */
+void audit_note(struct cluster *c, struct loop *home, json_t *args);
+/* A password was right, wrong, or not looked at (TOO_MANY). Of too many a minute only the number is kept. */
+void audit_sign_in(struct cluster *c, struct loop *home, const char *name, const char *address,
+                   enum err e);
+void audit_tick(struct cluster *c, struct loop *home); /* every second or so, on every node */
 
 /* First start: makes the admin, the roles admin and reader, the signing key and the alias `default`, by
  * one proposal. For the loop of worker 0 while this node leads and the replica has no signing key. */

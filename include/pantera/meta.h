@@ -50,6 +50,10 @@ void meta_apply_migration(struct meta *m, uint64_t index, int number);
 void meta_note_applied(struct meta *m, uint64_t index);
 void meta_store_applied(struct meta *m); /* now, in a transaction of its own; no batch may be open */
 
+/* Work of this node's own, a few milliseconds of it, while no batch is open: building the full-text index.
+ * True: there is more. */
+bool meta_idle(struct meta *m);
+
 /* For the log's truncation: all up to meta_applied is durable when it returns. Blocks: pool thread. */
 void meta_make_durable(const char *dir);
 /* A consistent copy, for a node that is too far behind. Blocks: pool thread. Its applied index. */

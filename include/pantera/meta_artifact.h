@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pantera/meta_artifact.h: what a path of a repository names: artifact ⋈ blob.
  * Ops: artifact.put {repo_id, path, store, key, size, sha256, sha1?, md5?, sha512?, content_type?,
- *        owner?, if_absent?: bool, if_sha256?: hex} → {created, size, shared}: counts references, frees the
- *        replaced blob. UNAVAILABLE when the key is not reserved any more; CONFLICT when the path (or a
- *        part of it) is a folder (a file) already; PRECONDITION.
+ *        owner?, name?, version?, if_absent?: bool, if_sha256?: hex} → {created, size, shared}: counts
+ *        references, frees the replaced blob. UNAVAILABLE when the key is not reserved any more; CONFLICT
+ *        when the path (or a part of it) is a folder (a file) already; PRECONDITION.
  *      artifact.delete {repo_id, path}. NOT_FOUND. */
 #ifndef PANTERA_META_ARTIFACT_H
 #define PANTERA_META_ARTIFACT_H

@@ -15,6 +15,7 @@
 #include "pantera/limits.h"
 #include "pantera/meta_token.h"
 #include "src/auth/login.h"
+#include "src/auth/oidc.h"
 
 #define INVALID_TOKEN "Invalid or expired token"
 
@@ -39,6 +40,7 @@ void auth_free(struct auth *a)
             identity_unref(a->identities[s][w]);
     logins_abandon(a);
     keyring_free(&a->keyring);
+    sso_free(a->sso);
     explicit_bzero(a->secret, sizeof a->secret);
     free(a);
 }
@@ -71,6 +73,7 @@ enum err credential_renew(struct auth *a, struct credential *c, struct why *why)
     c->identity = i;
     p->grants = i->grants;
     p->must_change_password = i->must_change;
+    p->second_factor = i->second_factor;
     if (p->via == TOKEN_NONE) {
         if (!i->exists || !i->enabled || !i->password || strcmp(i->password, c->encoded) != 0)
             return fail(why, ERR_UNAUTHORIZED, "Invalid credentials");
@@ -95,6 +98,12 @@ void guard_finish(struct auth *a, struct http_request *req, enum permission need
                   const struct why *why, struct credential *c, auth_guard_cb *done, void *arg)
 {
     struct why denied = { "" };
+    /* A password alone does not do for whoever has a second factor. PERM_PUBLIC comes from auth_login only,
+     * whose caller asks for that factor. */
+    if (!e && need != PERM_PUBLIC && c->principal.via == TOKEN_NONE && c->principal.second_factor) {
+        e = fail(&denied, ERR_UNAUTHORIZED, "a second factor is on for this user: use a token");
+        why = &denied;
+    }
     if (!e && !may(&c->principal, need)) {
         e = fail(&denied, ERR_FORBIDDEN, "Insufficient permissions");
         why = &denied;
@@ -210,6 +219,14 @@ enum err auth_check_refresh(struct auth *a, struct http_request *req, const char
     c->identity = identity_get(a, c->principal.name);
     const struct identity *i = c->identity;
     c->principal.grants = i->grants;
+    /* Whom a provider vouched for goes on only while that provider may. */
+    struct provider_row provider;
+    if (strcmp(c->principal.context, PROVIDER_LOCAL) != 0 &&
+        (provider_get(a->o.reader, &req->arena, c->principal.context, &provider, NULL) ||
+         !provider.enabled)) {
+        credential_unref(c);
+        return fail(why, ERR_UNAUTHORIZED, "Refresh token expired or revoked");
+    }
     if (c->principal.via != TOKEN_REFRESH || c->expires_ms <= clock_wall_ms() || !i->exists ||
         !i->enabled || i->epoch_ms != c->principal.epoch_ms) {
         credential_unref(c);
@@ -239,7 +256,7 @@ void auth_guard(struct auth *a, struct http_request *req, enum permission need, 
     if (!e && given.token)
         e = token_check(a, req, given.user, given.token, false, &c, &why);
     else if (!e) {
-        login_start(a, req, given.user, given.password, need, done, arg);
+        login_start(a, req, given.user, given.password, need, false, done, arg);
         return;
     }
     guard_finish(a, req, need, e, &why, c, done, arg);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "pantera/gen.h"
+#include "pantera/meta_mfa.h"
 #include "pantera/meta_role.h"
 #include "pantera/text.h"
 #include "src/auth/internal.h"
@@ -52,6 +53,7 @@ static struct identity *identity_read(struct auth *a, const char *name)
         i->exists = true;
         i->enabled = user.enabled;
         i->must_change = user.must_change;
+        i->second_factor = mfa_required(a->o.reader, name);
         i->epoch_ms = user.epoch_ms;
         i->password = copy(user.password);
         i->provider = copy(user.provider);

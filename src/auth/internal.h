@@ -74,7 +74,7 @@ const char *permission_action_of(enum permission p);
 struct identity {
     unsigned refs;
     uint64_t user_stamp, policy_stamp;
-    bool exists, enabled, must_change;
+    bool exists, enabled, must_change, second_factor;
     int64_t epoch_ms;
     char *name, *password, *provider;
     struct grants *grants;
@@ -107,6 +107,7 @@ void credential_drop(struct auth *a, struct credential *c);
 /* --- throttle.c: failed sign-ins; one a process --- */
 struct throttle;
 struct throttle *throttle_new(uint64_t (*now_ms)(void));
+struct throttle *throttle_new_of(uint64_t (*now_ms)(void), unsigned per_pair, unsigned per_address);
 void throttle_free(struct throttle *t);
 /* Takes one attempt. 0: go on; else ms to wait. */
 uint64_t throttle_take(struct throttle *t, const char *user, const char *address);
@@ -115,6 +116,7 @@ struct throttle *throttle_shared(void);
 
 /* --- guard.c --- */
 struct login;
+struct sso;
 struct auth {
     struct auth_options o;
     struct keyring keyring;
@@ -124,6 +126,7 @@ struct auth {
     unsigned char secret[32];   /* keys the hashes of passwords; this process only */
     struct login *logins;       /* passwords being verified; equal ones share one */
     unsigned login_count;
+    struct sso *sso;            /* what was fetched from OpenID providers; NULL: nothing yet */
 };
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "pantera/digest.h"
 #include "pantera/limits.h"
+#include "pantera/meta_provider.h"
 #include "pantera/tether.h"
 
 enum { LOGINS = 256, WAITERS = 1024 };
@@ -31,6 +32,7 @@ struct login {
     char *name, *address, *encoded, *provider;
     struct waiter *waiters, **tail;
     unsigned count;
+    bool session;
 };
 
 /* What an unknown user's password is compared with: argon2id, at our cost, of 32 random bytes that were
@@ -134,6 +136,8 @@ static void login_done(struct password_hash *h)
         e = fail(&why, ERR_UNAUTHORIZED, "Invalid credentials");
     else
         e = login_credential(l, &c, &why);
+    if (e == ERR_UNAUTHORIZED || (!e && !l->session))
+        audit_sign_in(a->o.cluster, a->o.loop, l->name, l->address, e);
     if (e != ERR_UNAUTHORIZED)
         throttle_give_back(throttle_shared(), l->name, l->address);
     while (l->waiters) {
@@ -160,7 +164,7 @@ static struct login *login_new(struct auth *a, struct http_request *req, const c
     memcpy(l->key, key, 32);
     l->name = strdup(name);
     l->address = strdup(req->peer ? req->peer : "");
-    if (i->exists && i->enabled && i->password) {
+    if (i->exists && i->enabled && i->password && strcmp(i->provider, PROVIDER_LOCAL) == 0) {
         l->encoded = strdup(i->password);
         l->provider = strdup(i->provider);
     }
@@ -187,7 +191,7 @@ static enum err throttled(struct http_request *req, const char *name, struct why
 }
 
 void login_start(struct auth *a, struct http_request *req, const char *name, const char *password,
-                 enum permission need, auth_guard_cb *done, void *arg)
+                 enum permission need, bool session, auth_guard_cb *done, void *arg)
 {
     unsigned char key[32];
     struct why why = { "" };
@@ -205,14 +209,17 @@ void login_start(struct auth *a, struct http_request *req, const char *name, con
     for (l = a->logins; l; l = l->next)
         if (memcmp(l->key, key, 32) == 0 && waiter_add(l, req, need, done, arg))
             return;
-    if ((e = throttled(req, name, &why)))
+    if ((e = throttled(req, name, &why))) {
+        audit_sign_in(a->o.cluster, a->o.loop, name, req->peer ? req->peer : "", e);
         goto now;
+    }
     if (a->login_count >= LOGINS) {
         throttle_give_back(throttle_shared(), name, req->peer ? req->peer : "");
         e = fail(&why, ERR_UNAVAILABLE, "too many sign-ins at the moment");
         goto now;
     }
     l = login_new(a, req, name, password, key);
+    l->session = session;
     check(waiter_add(l, req, need, done, arg));
     password_hash_start(&l->hash, a->o.loop);
     return;
@@ -223,5 +230,16 @@ now:
 void auth_login(struct auth *a, struct http_request *req, const char *name, const char *password,
                 auth_guard_cb *done, void *arg)
 {
-    login_start(a, req, name, password, PERM_ANYONE, done, arg);
+    /* PUBLIC: any principal, and the second factor is the caller's to ask for (guard_finish). */
+    login_start(a, req, name, password, PERM_PUBLIC, true, done, arg);
+}
+
+enum err auth_attempt(struct http_request *req, const char *name, struct why *why)
+{
+    return throttled(req, name, why);
+}
+
+void auth_attempt_right(struct http_request *req, const char *name)
+{
+    throttle_give_back(throttle_shared(), name, req->peer ? req->peer : "");
 }

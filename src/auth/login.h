@@ -14,8 +14,9 @@ enum err credential_current(struct auth *a, struct credential *c, struct credent
 void guard_finish(struct auth *a, struct http_request *req, enum permission need, enum err e,
                   const struct why *why, struct credential *c, auth_guard_cb *done, void *arg);
 
+/* `session`: for one that will be recorded by its own row (token.add). */
 void login_start(struct auth *a, struct http_request *req, const char *name, const char *password,
-                 enum permission need, auth_guard_cb *done, void *arg);
+                 enum permission need, bool session, auth_guard_cb *done, void *arg);
 /* What is on the pool will find no auth to come back to. */
 void logins_abandon(struct auth *a);
 

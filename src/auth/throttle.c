@@ -23,18 +23,26 @@ struct bucket {
 struct throttle {
     uv_mutex_t lock;
     uint64_t (*now_ms)(void);
+    double per_pair, per_address; /* a minute */
     unsigned char seed[16]; /* so that nobody can choose whose bucket to evict */
     struct bucket buckets[SETS][WAYS];
 };
 
-struct throttle *throttle_new(uint64_t (*now_ms)(void))
+struct throttle *throttle_new_of(uint64_t (*now_ms)(void), unsigned per_pair, unsigned per_address)
 {
     struct throttle *t = calloc(1, sizeof *t);
     check(t);
     check(uv_mutex_init(&t->lock) == 0);
     t->now_ms = now_ms;
+    t->per_pair = per_pair;
+    t->per_address = per_address;
     random_bytes(t->seed, sizeof t->seed);
     return t;
+}
+
+struct throttle *throttle_new(uint64_t (*now_ms)(void))
+{
+    return throttle_new_of(now_ms, PER_PAIR, PER_ADDRESS);
 }
 
 void throttle_free(struct throttle *t)
@@ -100,12 +108,12 @@ uint64_t throttle_take(struct throttle *t, const char *user, const char *address
 {
     uv_mutex_lock(&t->lock);
     uint64_t now = t->now_ms();
-    struct bucket *all = bucket_of(t, NULL, address, PER_ADDRESS, now);
-    uint64_t wait = wait_of(all, PER_ADDRESS);
+    struct bucket *all = bucket_of(t, NULL, address, t->per_address, now);
+    uint64_t wait = wait_of(all, t->per_address);
     if (!wait) {
         all->left -= 1; /* first: the next line may evict it, and then it was the fullest */
-        struct bucket *pair = bucket_of(t, user, address, PER_PAIR, now);
-        wait = wait_of(pair, PER_PAIR);
+        struct bucket *pair = bucket_of(t, user, address, t->per_pair, now);
+        wait = wait_of(pair, t->per_pair);
         if (!wait)
             pair->left -= 1;
         else
@@ -119,10 +127,10 @@ void throttle_give_back(struct throttle *t, const char *user, const char *addres
 {
     uv_mutex_lock(&t->lock);
     uint64_t now = t->now_ms();
-    struct bucket *b = bucket_of(t, NULL, address, PER_ADDRESS, now);
-    b->left = b->left + 1 > PER_ADDRESS ? PER_ADDRESS : b->left + 1;
-    b = bucket_of(t, user, address, PER_PAIR, now);
-    b->left = b->left + 1 > PER_PAIR ? PER_PAIR : b->left + 1;
+    struct bucket *b = bucket_of(t, NULL, address, t->per_address, now);
+    b->left = b->left + 1 > t->per_address ? t->per_address : b->left + 1;
+    b = bucket_of(t, user, address, t->per_pair, now);
+    b->left = b->left + 1 > t->per_pair ? t->per_pair : b->left + 1;
     uv_mutex_unlock(&t->lock);
 }
 

@@ -32,6 +32,7 @@ void registry_delete(struct http_request *req, const struct repo *repo, const ch
     json_t *args = json_pack("{s:I, s:s}", "repo_id", (json_int_t)repo->id, "path", path);
 
     check(d && args); /* paths are valid UTF-8 (path_normalise) */
+    json_object_set_new(args, "_audit", audit_envelope(req));
     d->tether = tether_tie(req, &d->req);
     d->done = done;
     d->proposal = (struct proposal){ .op = "artifact.delete", .args = args, .home = &w->loop,

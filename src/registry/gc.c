@@ -246,6 +246,9 @@ static void on_timer(uv_timer_t *timer)
     if (!cluster_current(gc->registry->worker->cluster))
         return;
     keys_tick(&gc->registry->worker->loop); /* on every node */
+    audit_tick(gc->registry->worker->cluster, &gc->registry->worker->loop);
+    if (leads(gc))
+        housekeeping(gc->registry->worker);
     if (gc->running || clock_mono_ms() < gc->due_ms || !leads(gc))
         return;
     gc->running = true;

@@ -103,6 +103,9 @@ void warm_add(struct warm *w, struct warm_entry *e);
 void warm_set_fd(struct warm *w, struct warm_entry *e, int fd);
 void warm_release(struct warm_entry *e);
 
+/* --- housekeeping.c: sweeps what has had its time; from the collector's clock, while this node leads --- */
+void housekeeping(struct worker *w);
+
 /* --- policy: policy.c. The one decision about an artifact, asked at the index and at the bytes. --- */
 struct policy_verdict {
     bool allowed;

@@ -156,6 +156,8 @@ static void put_commit(struct put *p)
         put_end(p, ERR_BAD_REQUEST, &(struct why){ "Content-Type is not valid text" });
         return;
     }
+    if (p->req)
+        json_object_set_new(args, "_audit", audit_envelope(p->req));
     set_digest(args, "sha256", d->sha256, 32);
     if (d->kinds & DIGEST_SHA1)
         set_digest(args, "sha1", d->sha1, 20);

@@ -7,6 +7,7 @@
 
 #include "pantera/limits.h"
 #include "pantera/meta_blob.h"
+#include "pantera/meta_search.h"
 #include "pantera/text.h"
 #include "storage/meta/objects.h"
 #include "storage/meta/ops.h"
@@ -131,7 +132,7 @@ enum err artifact_children(struct meta_reader *r, struct arena *a, int64_t repo_
 struct put {
     int64_t repo_id, size;
     const char *path, *store, *key, *content_type, *owner;
-    const char *if_sha256;
+    const char *if_sha256, *name, *version;
     bool if_absent;
     struct digest_values digests;
 };
@@ -158,6 +159,7 @@ static enum err put_parse(const json_t *args, struct put *ret, struct why *why)
         .path = arg_text(args, "path"), .store = arg_text(args, "store"),
         .key = arg_text(args, "key"), .content_type = arg_text(args, "content_type"),
         .owner = arg_text(args, "owner"), .if_sha256 = arg_text(args, "if_sha256"),
+        .name = arg_text(args, "name"), .version = arg_text(args, "version"),
         .if_absent = json_is_true(json_object_get(args, "if_absent")),
     };
     d->kinds = (digest_arg(args, "sha256", d->sha256, 32, &bad) ? DIGEST_SHA256 : 0u) |
@@ -305,6 +307,30 @@ static enum err put_check(struct txn *t, const struct put *p, const struct curre
     return conditions_check(p, c, why);
 }
 
+/* The row, with its name and version for those who search: the format's, or read from the path. */
+static void row_write(struct txn *t, struct put *p, const struct current *c, int64_t blob)
+{
+    const char *name, *version;
+    int64_t modified = c->exists && txn_now(t) == c->created_ms ? txn_now(t) + 1 : txn_now(t);
+
+    artifact_name_of(txn_arena(t), p->path, &name, &version);
+    if (p->name && *p->name) {
+        name = p->name;
+        version = p->version ? p->version : "";
+    }
+    if (c->exists) {
+        check(!sql_do(t, "UPDATE artifact SET blob_id = ?, size = ?, content_type = ?, modified_ms = ?, "
+                         "owner = ?, name = ?, version = ? WHERE repo_id = ? AND path = ?",
+                      "iisisssis", blob, p->size, p->content_type, modified, p->owner, name, version,
+                      p->repo_id, p->path));
+        return;
+    }
+    check(!sql_do(t, "INSERT INTO artifact (repo_id, path, blob_id, size, content_type, created_ms, "
+                     "modified_ms, owner, name, version, doc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                  "isiisiisssi", p->repo_id, p->path, blob, p->size, p->content_type, txn_now(t),
+                  modified, p->owner, name, version, counter_next(t, "artifact_doc")));
+}
+
 enum err op_artifact_put(struct txn *t, const json_t *args, json_t **ret_result, struct why *why)
 {
     struct put p;
@@ -313,7 +339,7 @@ enum err op_artifact_put(struct txn *t, const json_t *args, json_t **ret_result,
     int64_t blob;
     enum err e = put_parse(args, &p, why);
 
-    if (e)
+    if (e || (e = schema_ready(t, why)))
         return e;
     current_get(t, &p, &c);
     if ((e = put_check(t, &p, &c, &done, why)))
@@ -326,13 +352,7 @@ enum err op_artifact_put(struct txn *t, const json_t *args, json_t **ret_result,
         return e;
     check(!sql_do(t, "DELETE FROM upload WHERE key = ?", "s", p.key));
     blob = blob_ref(t, &p, &shared);
-    check(!sql_do(t, "INSERT INTO artifact (repo_id, path, blob_id, size, content_type, created_ms, "
-                     "modified_ms, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-                     "ON CONFLICT (repo_id, path) DO UPDATE SET blob_id = excluded.blob_id, "
-                     "size = excluded.size, content_type = excluded.content_type, "
-                     "modified_ms = excluded.modified_ms, owner = excluded.owner",
-                  "isiisiis", p.repo_id, p.path, blob, p.size, p.content_type, txn_now(t),
-                  c.exists && txn_now(t) == c.created_ms ? txn_now(t) + 1 : txn_now(t), p.owner));
+    row_write(t, &p, &c, blob);
     if (c.exists)
         blob_unref(t, c.blob_id);
     stats_add(t, p.repo_id, !c.exists, p.size - c.size);

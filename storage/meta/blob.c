@@ -4,7 +4,7 @@
 
 enum err schema_ready(struct txn *t, struct why *why)
 {
-    if (sql_exists(t, "SELECT 1 FROM sqlite_master WHERE name = ?", "s", "upload_by_store", NULL))
+    if (sql_exists(t, "SELECT 1 FROM sqlite_master WHERE name = ?", "s", "artifact_by_doc", NULL))
         return OK;
     return fail(why, ERR_UNAVAILABLE, "the cluster is being upgraded; try again");
 }

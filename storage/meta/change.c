@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From a changeset to the generations that it touches: every table that a cache may stand on has a row
  * here, with the columns of its primary key that choose the bucket. */
+#include <stdio.h>
 #include <string.h>
 
 #include "pantera/gen.h"
@@ -18,6 +19,7 @@ static const struct watched {
     { "token", GEN_USER, FIRST_TEXT },     { "role", GEN_POLICY, WHOLE },
     { "setting", GEN_POLICY, WHOLE },      { "signing_key", GEN_POLICY, WHOLE },
     { "repository", GEN_REPO, WHOLE },     { "storage_alias", GEN_REPO, WHOLE },
+    { "auth_provider", GEN_POLICY, WHOLE }, { "user_mfa", GEN_USER, FIRST_TEXT },
     { "artifact", GEN_ARTIFACT, INT_AND_TEXT }, { "blob", GEN_BLOB, FIRST_INT },
 };
 
@@ -58,15 +60,42 @@ static void bump(const struct watched *w, sqlite3_changeset_iter *change, int op
     gen_bump(w->kind, hash);
 }
 
-int64_t change_count(const void *changeset, int size)
+/* The replica's table has the key columns where the changeset has them, and no fewer columns. */
+static bool table_fits(sqlite3 *db, const char *table, const unsigned char *key, int columns)
+{
+    sqlite3_stmt *stmt;
+    int seen = 0;
+    bool fits = true;
+    if (sqlite3_prepare_v2(db, "SELECT pk > 0 FROM pragma_table_info(?)", -1, &stmt, NULL) != SQLITE_OK)
+        connection_die(db, "table_info");
+    sqlite3_bind_text(stmt, 1, table, -1, SQLITE_STATIC);
+    for (; sqlite3_step(stmt) == SQLITE_ROW; seen++)
+        if (seen < columns)
+            fits &= sqlite3_column_int(stmt, 0) == (key[seen] != 0);
+    sqlite3_finalize(stmt);
+    return fits && seen >= columns;
+}
+
+bool change_fits(sqlite3 *db, const void *changeset, int size)
 {
     sqlite3_changeset_iter *change;
-    int64_t count = 0;
+    char last[64] = "";
+    bool fits = true;
     if (sqlite3changeset_start(&change, size, (void *)(uintptr_t)changeset) != SQLITE_OK)
-        return -1;
-    while (sqlite3changeset_next(change) == SQLITE_ROW)
-        count++;
-    return sqlite3changeset_finalize(change) == SQLITE_OK ? count : -1;
+        return false;
+    while (fits && sqlite3changeset_next(change) == SQLITE_ROW) {
+        const char *table;
+        unsigned char *key;
+        int columns, op, indirect;
+        if (sqlite3changeset_op(change, &table, &columns, &op, &indirect) != SQLITE_OK)
+            break;
+        if (strcmp(table, last) == 0) /* a changeset is in order of tables */
+            continue;
+        snprintf(last, sizeof last, "%s", table);
+        if (sqlite3changeset_pk(change, &key, NULL) != SQLITE_OK || !table_fits(db, table, key, columns))
+            fits = false;
+    }
+    return sqlite3changeset_finalize(change) == SQLITE_OK && fits;
 }
 
 void change_bump_generations(const void *changeset, int size)

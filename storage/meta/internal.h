@@ -48,6 +48,10 @@ void connection_close(struct connection *c);
 
 /* change.c: bumps the generations of every row that the changeset touches. */
 void change_bump_generations(const void *changeset, int size);
-int64_t change_count(const void *changeset, int size); /* rows that it changes; -1: malformed */
+/* Every table of the changeset is here, with its columns and the same primary key. */
+bool change_fits(sqlite3 *db, const void *changeset, int size);
+
+/* search_build.c: see meta_idle. */
+bool search_build_step(struct connection *c);
 
 #endif

@@ -13,6 +13,7 @@
 #include "pantera/gen.h"
 #include "pantera/log.h"
 #include "pantera/migrations.h"
+#include "storage/meta/audit.h"
 #include "storage/meta/internal.h"
 
 #define OP(suffix, name) meta_op op_##suffix;
@@ -116,9 +117,10 @@ int meta_schema_known(void)
 
 /* --- the leader's batch --- */
 
+/* What begins with local_ is each node's own: its state, its full-text index and all that is below it. */
 static int is_replicated(void *arg, const char *table)
 {
-    return strcmp(table, "local_state") != 0 && strncmp(table, "sqlite_", 7) != 0;
+    return strncmp(table, "local_", 6) != 0 && strncmp(table, "sqlite_", 7) != 0;
 }
 
 void meta_batch_begin(struct meta *m)
@@ -147,8 +149,13 @@ enum err meta_batch_run(struct meta *m, const char *op, json_t *args, int64_t no
         return fail(why, ERR_NOT_IMPLEMENTED, "operation '%s' is not known to this version", op);
     }
     arena_init(&t.arena);
+    struct audit_trace trace = { .op = op };
+    if (m->schema >= AUDIT_SCHEMA)
+        audit_begin(&t, op, args, &trace);
+    int64_t changes = sqlite3_total_changes64(m->connection.db);
     sql_do(&t, "SAVEPOINT op", "");
     e = run(&t, args, &result, why);
+    audit_end(&t, args, result, !e && sqlite3_total_changes64(m->connection.db) != changes, &trace);
     if (e) {
         sql_do(&t, "ROLLBACK TO op", "");
         json_decref(result);
@@ -230,14 +237,13 @@ void meta_apply_changeset(struct meta *m, uint64_t index, const void *data, size
     if (index <= m->applied)
         return;
     sql_do(&t, "BEGIN IMMEDIATE", "");
-    int64_t before = sqlite3_total_changes64(db);
+    /* SQLite passes over tables that it does not have, without a word. */
+    if (!change_fits(db, data, (int)size))
+        log_fatal("storage", "entry %llu has changes for tables that this replica does not have",
+                  (unsigned long long)index);
     if (size && sqlite3changeset_apply(db, (int)size, (void *)(uintptr_t)data, NULL, on_conflict, NULL) !=
                     SQLITE_OK)
         connection_die(db, "the replica has diverged; remove it, and this node fetches a copy");
-    /* SQLite passes over tables that it does not have, without a word. */
-    if (sqlite3_total_changes64(db) - before != change_count(data, (int)size))
-        log_fatal("storage", "entry %llu has changes for tables that this replica does not have",
-                  (unsigned long long)index);
     commit_at(m, index);
     change_bump_generations(data, (int)size);
 }
@@ -268,6 +274,12 @@ void meta_note_applied(struct meta *m, uint64_t index)
 {
     if (index > m->applied)
         m->applied = index;
+}
+
+bool meta_idle(struct meta *m)
+{
+    check(!m->batch_open);
+    return search_build_step(&m->connection);
 }
 
 void meta_store_applied(struct meta *m)

@@ -6,7 +6,7 @@
 
 #include "storage/meta/sql.h"
 
-/* UNAVAILABLE while the schema is older than migration 0002: at the birth of a cluster, and while one that
+/* UNAVAILABLE while the schema is older than migration 0003: at the birth of a cluster, and while one that
  * is older is being upgraded. For operations that need its tables, as their first step. */
 enum err schema_ready(struct txn *t, struct why *why);
 /* Puts a key into the garbage. The caller has taken it out of `upload` or `blob`. */

@@ -243,6 +243,10 @@ enum err op_user_delete(struct txn *t, const json_t *args, json_t **ret_result, 
         return fail(why, ERR_NOT_FOUND, "User '%s' not found", name);
     if (!(e = sql_do(t, "DELETE FROM user_role WHERE user = ?", "s", name)))
         e = sql_do(t, "DELETE FROM token WHERE user = ?", "s", name);
+    /* Who is given the name later is somebody else. */
+    if (!e && !(e = sql_do(t, "DELETE FROM user_mfa WHERE user = ?", "s", name)) &&
+        !(e = sql_do(t, "DELETE FROM user_mfa_code WHERE user = ?", "s", name)))
+        e = sql_do(t, "DELETE FROM user_link WHERE user = ?", "s", name);
     if (!e && had_admin && !admin_remains(t))
         e = fail(why, ERR_CONFLICT, "'%s' is the last enabled administrator", name);
     return e;
