@@ -64,10 +64,10 @@ static void session_signed(struct http_request *req, enum err e, const struct wh
     }
     random_uuid(family);
     api_propose(req, "token.add",
-                json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "user", s->principal->name, "id",
-                          r->id, "type", "refresh", "label", "Refresh Token", "family", family,
-                          "expires_ms", (json_int_t)r->expires_ms, "epoch_ms",
-                          (json_int_t)s->principal->epoch_ms),
+                json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "user", s->principal->name, "context",
+                          s->principal->context, "id", r->id, "type", "refresh", "label",
+                          "Refresh Token", "family", family, "expires_ms", (json_int_t)r->expires_ms,
+                          "epoch_ms", (json_int_t)s->principal->epoch_ms),
                 session_added);
 }
 

@@ -22,11 +22,19 @@ struct asking {
     const char *name;
 };
 
+static void ask_record(struct http_request *req, const char *name, enum err e, const struct why *why)
+{
+    struct worker *w = worker_of(req);
+    if (e == ERR_UNAUTHORIZED || e == ERR_TOO_MANY)
+        audit_refused(req, w->cluster, &w->loop, name, "second factor", why_text(why, e));
+}
+
 static void ask_answer(struct http_request *req, enum err e, const struct why *why, json_t *result)
 {
     const struct asking *s = req->context;
     if (e != ERR_UNAUTHORIZED)
         auth_attempt_right(req, s->name);
+    ask_record(req, s->name, e, why);
     if (e)
         api_fail(req, e, why);
     else
@@ -40,6 +48,7 @@ static void ask_totp(struct http_request *req, const char *name, const struct mf
     enum err e = totp_check(&req->arena, key_of(req), name, mfa->secret, code, &step, &why);
     if (!e && step <= mfa->last_step)
         e = fail(&why, ERR_UNAUTHORIZED, "mfa_code is wrong or was used");
+    ask_record(req, name, e, &why);
     if (e)
         api_refuse(req, e, &why);
     else
@@ -57,13 +66,11 @@ void mfa_ask(struct http_request *req, const char *code, void (*then)(struct htt
     s->then = then;
     s->name = name;
     req->context = s;
-    if (!code || !*code) {
-        api_refuse(req, fail(&why, ERR_UNAUTHORIZED, "mfa_code required"), &why);
-        return;
-    }
-    enum err e = auth_attempt(req, name, &why);
+    enum err e = code && *code ? auth_attempt(req, name, &why)
+                               : fail(&why, ERR_UNAUTHORIZED, "mfa_code required");
     if (!e && (mfa_get(worker_of(req)->reader, &req->arena, name, &mfa) || !mfa.confirmed))
         e = fail(&why, ERR_UNAUTHORIZED, "the second factor was taken away: sign in again");
+    ask_record(req, name, e, &why);
     if (e)
         api_refuse(req, e, &why);
     else if (backup_code_shaped(code))

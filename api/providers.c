@@ -244,6 +244,14 @@ static void redirect_started(struct http_request *req, enum err e, const struct 
     api_propose(req, "sso.begin", start->operation, redirect_kept);
 }
 
+static enum err attempt(struct http_request *req, const char *type, struct why *why)
+{
+    enum err e = sso_attempt(req, type, why);
+    if (e == ERR_TOO_MANY)
+        audit_refused(req, worker_of(req)->cluster, &worker_of(req)->loop, "", type, why_text(why, e));
+    return e;
+}
+
 void auth_redirect_get(struct http_request *req)
 {
     struct worker *w = worker_of(req);
@@ -258,7 +266,7 @@ void auth_redirect_get(struct http_request *req)
     if (!e && !provider_allows_callback(&p, callback))
         e = fail(&why, ERR_BAD_REQUEST, "callback_url is not one of the provider's callback-urls");
     if (!e)
-        e = sso_attempt(req, p.type, &why);
+        e = attempt(req, p.type, &why);
     if (e)
         api_refuse(req, e, &why);
     else
@@ -278,6 +286,8 @@ static void sign_in_fail(struct http_request *req, enum err e, const struct why 
     const struct callback *c = req->context;
     log_warn("auth", "request %s from %s: sign-in with %s failed: %s", req->id,
              req->peer ? req->peer : "", c->provider.type, why_text(why, e));
+    audit_refused(req, worker_of(req)->cluster, &worker_of(req)->loop, "", c->provider.type,
+                  why_text(why, e));
     if (e == ERR_CONFLICT || (err_status(e) == 503 && e != ERR_UPSTREAM))
         api_fail(req, e, why);
     else
@@ -368,7 +378,7 @@ static void callback_body(struct http_request *req, json_t *body)
     }
     enum err e = provider_read(req, type, &c->provider, &why);
     if (!e)
-        e = sso_attempt(req, type, &why);
+        e = attempt(req, type, &why);
     if (e) {
         api_refuse(req, e, &why);
     } else if (!c->provider.enabled) {

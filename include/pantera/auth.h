@@ -126,9 +126,16 @@ enum err password_hash_now(const char *password, char ret_encoded[160]); /* bloc
 json_t *audit_envelope(const struct http_request *req);
 /* Records what no operation did. Takes args: of audit.note. Nobody waits for it. */
 void audit_note(struct cluster *c, struct loop *home, json_t *args);
-/* A password was right, wrong, or not looked at (TOO_MANY). Of too many a minute only the number is kept. */
-void audit_sign_in(struct cluster *c, struct loop *home, const char *name, const char *address,
-                   enum err e);
+/* An attempt to sign in that no operation records. Of too many a minute only the number is kept. */
+struct sign_in {
+    const char *name, *address;
+    const char *method;        /* "password", "second factor", a provider's type */
+    const char *refused;       /* why; NULL: it was right */
+};
+void audit_sign_in(struct cluster *c, struct loop *home, const struct sign_in *s);
+/* The same, for a request whose sign-in is refused. */
+void audit_refused(struct http_request *req, struct cluster *c, struct loop *home, const char *name,
+                   const char *method, const char *why);
 void audit_tick(struct cluster *c, struct loop *home); /* every second or so, on every node */
 
 /* First start: makes the admin, the roles admin and reader, the signing key and the alias `default`, by

@@ -127,19 +127,25 @@ void audit_tick(struct cluster *c, struct loop *home)
     uv_mutex_unlock(&lock);
 }
 
-void audit_sign_in(struct cluster *c, struct loop *home, const char *name, const char *address,
-                   enum err e)
+void audit_sign_in(struct cluster *c, struct loop *home, const struct sign_in *in)
 {
+    const char *name = text_or_mark(in->name), *refused = in->refused;
     uv_once(&once, lock_make);
     uv_mutex_lock(&lock);
     turn(c, home);
-    bool row = sign_ins_take(e ? &failed : &passed, address);
+    bool row = sign_ins_take(refused ? &failed : &passed, in->address);
     uv_mutex_unlock(&lock);
-    name = text_or_mark(name);
     if (row)
         audit_note(c, home,
-                   json_pack("{s:s, s:s, s:s, s:s, s:s, s:o*}", "actor", e ? "anonymous" : name,
-                             "address", address, "action", e ? "login.failed" : "login.basic",
-                             "type", "user", "resource", name, "detail",
-                             e == ERR_TOO_MANY ? json_pack("{s:b}", "throttled", 1) : NULL));
+                   json_pack("{s:s, s:s, s:s, s:s, s:s, s:{s:s, s:s*}}", "actor",
+                             refused ? "anonymous" : name, "address", in->address, "action",
+                             refused ? "login.failed" : "login.basic", "type", "user", "resource", name,
+                             "detail", "method", in->method, "reason",
+                             refused ? text_or_mark(refused) : NULL));
+}
+
+void audit_refused(struct http_request *req, struct cluster *c, struct loop *home, const char *name,
+                   const char *method, const char *why)
+{
+    audit_sign_in(c, home, &(struct sign_in){ name, req->peer ? req->peer : "", method, why });
 }

@@ -117,6 +117,7 @@ struct throttle *throttle_shared(void);
 /* --- guard.c --- */
 struct login;
 struct sso;
+enum { SIGN_INS_SEEN = 512 };
 struct auth {
     struct auth_options o;
     struct keyring keyring;
@@ -126,6 +127,7 @@ struct auth {
     unsigned char secret[32];   /* keys the hashes of passwords; this process only */
     struct login *logins;       /* passwords being verified; equal ones share one */
     unsigned login_count;
+    uint64_t seen[SIGN_INS_SEEN]; /* sign-ins by a proof that was checked before, recorded this hour */
     struct sso *sso;            /* what was fetched from OpenID providers; NULL: nothing yet */
 };
 

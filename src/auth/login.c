@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pantera/clock.h"
 #include "pantera/digest.h"
 #include "pantera/limits.h"
 #include "pantera/meta_provider.h"
@@ -101,6 +102,31 @@ static bool waiter_add(struct login *l, struct http_request *req, enum permissio
     return true;
 }
 
+/* --- what the audit log says --- */
+
+#define SECOND_FACTOR "a second factor is on: the password alone does not do"
+
+static void record(struct auth *a, const char *name, const char *address, const char *refused)
+{
+    audit_sign_in(a->o.cluster, a->o.loop, &(struct sign_in){ name, address, "password", refused });
+}
+
+/* A password that was checked before signs in with every request: that is worth one row an hour and
+ * address. The table forgets what falls on the same place; then there is a row too many. */
+static void record_again(struct auth *a, const struct credential *c, const char *address)
+{
+    uint64_t mark, hour = clock_mono_ms() / 3600000;
+    memcpy(&mark, c->key, sizeof mark); /* keyed and random already */
+    for (const char *p = address; *p; p++)
+        mark = (mark ^ (unsigned char)*p) * 0x100000001b3; /* FNV-1a */
+    mark = (mark ^ hour) * 0x100000001b3;
+    uint64_t *place = &a->seen[(mark >> 32) % SIGN_INS_SEEN];
+    if (*place == mark)
+        return;
+    *place = mark;
+    record(a, c->principal.name, address, c->principal.second_factor ? SECOND_FACTOR : NULL);
+}
+
 /* The verified password as a proof, with what it gives now. */
 static enum err login_credential(struct login *l, struct credential **ret, struct why *why)
 {
@@ -136,8 +162,10 @@ static void login_done(struct password_hash *h)
         e = fail(&why, ERR_UNAUTHORIZED, "Invalid credentials");
     else
         e = login_credential(l, &c, &why);
-    if (e == ERR_UNAUTHORIZED || (!e && !l->session))
-        audit_sign_in(a->o.cluster, a->o.loop, l->name, l->address, e);
+    if (e == ERR_UNAUTHORIZED)
+        record(a, l->name, l->address, why.text);
+    else if (!e && !l->session)
+        record_again(a, c, l->address);
     if (e != ERR_UNAUTHORIZED)
         throttle_give_back(throttle_shared(), l->name, l->address);
     while (l->waiters) {
@@ -203,14 +231,17 @@ void login_start(struct auth *a, struct http_request *req, const char *name, con
         goto now;
     }
     password_key(a, name, password, key);
-    if ((c = credential_find(a, key)) && !(e = credential_current(a, c, &c, &why)))
+    if ((c = credential_find(a, key)) && !(e = credential_current(a, c, &c, &why))) {
+        if (!session)
+            record_again(a, c, req->peer ? req->peer : "");
         goto now;
+    }
     c = NULL;
     for (l = a->logins; l; l = l->next)
         if (memcmp(l->key, key, 32) == 0 && waiter_add(l, req, need, done, arg))
             return;
     if ((e = throttled(req, name, &why))) {
-        audit_sign_in(a->o.cluster, a->o.loop, name, req->peer ? req->peer : "", e);
+        record(a, name, req->peer ? req->peer : "", "locked out: too many failed sign-ins");
         goto now;
     }
     if (a->login_count >= LOGINS) {

@@ -28,6 +28,14 @@ AUDIT_FAMILY(setting);
 AUDIT_FAMILY(alias);
 AUDIT_FAMILY(repository);
 AUDIT_FAMILY(artifact);
+AUDIT_FAMILY(prefixes); /* the rest: audit_access.c */
+AUDIT_FAMILY(cooldown);
+AUDIT_FAMILY(plain);
+AUDIT_FAMILY(block);
+AUDIT_FAMILY(provider);
+AUDIT_FAMILY(sign_in);
+AUDIT_FAMILY(link);
+AUDIT_FAMILY(factor);
 #undef AUDIT_FAMILY
 
 /* One operation on its way. */
@@ -39,6 +47,8 @@ struct audit_trace {
     const char *name;
     json_t *before;
 };
+/* The operation has a line in audit.def. */
+bool audit_ruled(const char *op);
 /* Takes the member "_audit" out of `args`. */
 void audit_begin(struct txn *t, const char *op, json_t *args, struct audit_trace *ret);
 /* After the operation: if it `changed` something, that is recorded. Frees what the trace holds. */
@@ -55,6 +65,11 @@ void audit_append(struct txn *t, const struct audit_entry *e);
 /* The hash of a row that follows one with the hash `prev`. */
 void audit_hash(const struct audit_row *row, const unsigned char prev[32], unsigned char ret[32]);
 
+/* --- for families: new references --- */
+struct sql;
+json_t *audit_user(struct txn *t, const char *name);    /* NULL: there is none */
+json_t *audit_setting(struct txn *t, const char *name); /* NULL: not set */
+json_t *audit_parsed(struct sql *q, int column);        /* a column of JSON, redacted */
 /* Secrets below `value` become "***#" and a few digits of a digest of their sealed text: that one was
  * changed can be seen, and nothing else. */
 void audit_redact(json_t *value);

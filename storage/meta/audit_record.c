@@ -34,6 +34,11 @@ static const struct rule *rule_of(const char *op)
     return NULL;
 }
 
+bool audit_ruled(const char *op)
+{
+    return rule_of(op) != NULL;
+}
+
 /* "thing.verb" is about a thing. */
 static const char *type_of(struct txn *t, const char *op)
 {

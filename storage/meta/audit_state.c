@@ -62,7 +62,7 @@ void audit_redact(json_t *value)
     redact(value, false, 0);
 }
 
-static json_t *parsed(struct sql *q, int column)
+json_t *audit_parsed(struct sql *q, int column)
 {
     json_t *value = sql_null(q, column) ? NULL
                                         : json_loads(sql_str(q, column, NULL), JSON_DECODE_ANY, NULL);
@@ -89,9 +89,8 @@ const struct audit_family audit_family_bootstrap = { named, bootstrap_read };
 
 /* --- users and roles --- */
 
-static json_t *user_read(struct txn *t, const json_t *args, bool after)
+json_t *audit_user(struct txn *t, const char *name)
 {
-    const char *name = arg_text(args, "name");
     json_t *user = NULL, *roles;
     struct sql *q = sql_txn(t, "SELECT email, enabled, provider, must_change, epoch_ms, version"
                                " FROM user WHERE name = ?");
@@ -111,6 +110,11 @@ static json_t *user_read(struct txn *t, const json_t *args, bool after)
         json_array_append_new(roles, json_string(sql_str(q, 0, NULL)));
     sql_end(q);
     return user;
+}
+
+static json_t *user_read(struct txn *t, const json_t *args, bool after)
+{
+    return audit_user(t, arg_text(args, "name"));
 }
 const struct audit_family audit_family_user = { named, user_read };
 
@@ -156,24 +160,30 @@ static json_t *token_read(struct txn *t, const json_t *args, bool after)
                           sql_null(q, 3) ? json_null() : json_integer(sql_int(q, 3)), "revoked",
                           !sql_null(q, 4));
     sql_end(q);
+    if (token && after && arg_text(args, "context")) /* of a login: who vouched */
+        json_object_set(token, "provider", json_object_get(args, "context"));
     return token;
 }
 const struct audit_family audit_family_token = { token_name, token_read };
 
 /* --- configuration --- */
 
-static json_t *setting_read(struct txn *t, const json_t *args, bool after)
+json_t *audit_setting(struct txn *t, const char *name)
 {
-    const char *name = arg_text(args, "name");
     json_t *value = NULL;
     struct sql *q = sql_txn(t, "SELECT value FROM setting WHERE name = ?");
     sql_bind(q, "s", name);
     if (sql_row(q))
-        value = parsed(q, 0);
+        value = audit_parsed(q, 0);
     sql_end(q);
     if (json_is_string(value) && name && secret_key(name))
         json_string_set(value, "***");
     return value;
+}
+
+static json_t *setting_read(struct txn *t, const json_t *args, bool after)
+{
+    return audit_setting(t, arg_text(args, "name"));
 }
 const struct audit_family audit_family_setting = { named, setting_read };
 
@@ -200,7 +210,7 @@ static json_t *alias_read(struct txn *t, const json_t *args, bool after)
                                " WHERE repo = ? AND name = ? AND deleted_ms IS NULL");
     sql_bind(q, "ss", scope, arg_text(args, "name"));
     if (sql_row(q))
-        config = parsed(q, 0);
+        config = audit_parsed(q, 0);
     sql_end(q);
     return config;
 }
@@ -215,7 +225,7 @@ static json_t *repository_read(struct txn *t, const json_t *args, bool after)
     if (sql_row(q))
         repository = json_pack("{s:s, s:s, s:s?, s:o}", "name", sql_str(q, 0, NULL), "type",
                                sql_str(q, 1, NULL), "storage", sql_str(q, 2, NULL), "config",
-                               parsed(q, 3));
+                               audit_parsed(q, 3));
     sql_end(q);
     return repository;
 }

@@ -4,6 +4,7 @@
 #include "fx_meta.h"
 
 #include "pantera/meta_audit.h"
+#include "storage/meta/audit.h"
 #include "storage/meta/internal.h"
 
 static struct fx_meta fx;
@@ -280,6 +281,61 @@ static void no_list_scans(void **state)
     sqlite3_trace_v2(fx.reader->connection.db, 0, NULL, NULL);
 }
 
+/* Whoever adds an operation says in audit.def whether, and as what, it is recorded. */
+static void every_operation_has_a_rule(void **state)
+{
+    static const char *const ops[] = {
+#define OP(suffix, name) name,
+#include "storage/meta/ops.def"
+#undef OP
+    };
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+        if (!audit_ruled(ops[i]))
+            print_error("%s has no line in storage/meta/audit.def\n", ops[i]), _fail(__FILE__, __LINE__);
+}
+
+static void second_factors_show_no_secret(void **state)
+{
+    assert_int_equal(fx_run(&fx, "user.put", by(user_args("bob", "h")), NULL), OK);
+    assert_int_equal(fx_run(&fx, "mfa.enrol", by(json_pack("{s:s, s:s}", "user", "bob", "secret",
+                                                           "s1.sealed-seed")), NULL), OK);
+    struct audit_row row = newest();
+    assert_string_equal(row.action, "mfa.enrol");
+    assert_string_equal(row.resource, "bob");
+    assert_null(row.before);
+    assert_string_equal(row.after, "{\"backup_codes_left\":0,\"confirmed\":false}");
+}
+
+static void providers_and_identities_are_shown(void **state)
+{
+    json_t *args = json_pack("{s:s, s:{s:s, s:s}}", "type", "keycloak", "config", "issuer", "https://idp",
+                             "client-secret", "idp-secret"), *result = NULL;
+    assert_int_equal(fx_run(&fx, "provider.create", by(args), &result), OK);
+    struct audit_row row = newest();
+    assert_string_equal(row.resource, "keycloak");
+    assert_non_null(strstr(row.after, "https://idp"));
+    assert_null(strstr(row.after, "idp-secret"));
+    json_int_t id = json_integer_value(json_object_get(result, "id"));
+    json_decref(result);
+    args = json_pack("{s:s, s:s, s:s, s:s}", "provider", "keycloak", "issuer", "https://idp", "subject",
+                     "77", "name", "carol");
+    assert_int_equal(fx_run(&fx, "sso.sign_in", by(args), NULL), OK);
+    row = newest();
+    assert_string_equal(row.resource, "carol");
+    assert_null(row.before);
+    assert_non_null(strstr(row.after, "\"subject\":\"77\""));
+    assert_int_equal(fx_run(&fx, "sso.unlink", by(json_pack("{s:s, s:s}", "name", "carol", "provider",
+                                                            "keycloak")), NULL), OK);
+    row = newest();
+    assert_non_null(strstr(row.before, "\"subject\":\"77\""));
+    assert_string_equal(row.after, "[]");
+    assert_int_equal(fx_run(&fx, "provider.delete", by(json_pack("{s:I}", "id", id)), NULL), OK);
+    row = newest();
+    assert_string_equal(row.resource, "keycloak");
+    assert_non_null(row.before);
+    assert_null(row.after);
+}
+
 /* A later operation that nobody wrote a line for is recorded all the same; upkeep is not. */
 static void whatever_a_request_causes_is_recorded(void **state)
 {
@@ -299,7 +355,8 @@ int main(void)
         T(artifacts_are_named_with_their_digests), T(secrets_are_not_shown),
         T(an_edit_breaks_the_chain), T(the_first_row_must_be_the_first),
         T(a_sweep_keeps_the_rest_a_chain), T(lists_are_filtered), T(no_list_scans),
-        T(whatever_a_request_causes_is_recorded),
+        T(every_operation_has_a_rule), T(second_factors_show_no_secret),
+        T(providers_and_identities_are_shown), T(whatever_a_request_causes_is_recorded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
