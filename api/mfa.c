@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Second factors of local users: enrolling, confirming, asking, taking away. docs/guide/mfa.md. The code
+/* Second factors of local users: enrolling, confirming, asking, taking away. docs/guide/sso.md. The code
  * is checked here; that it was not used before is the operation's to say, on the leader, before any token
  * is made. */
 #include "pantera/meta_mfa.h"
