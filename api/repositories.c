@@ -207,22 +207,20 @@ void repositories_move(struct http_request *req)
 
 /* --- members --- */
 
-static const char *member_url(struct http_request *req, const char *member)
+const char *api_repository_url(struct http_request *req)
 {
     const struct config *c = worker_of(req)->config;
     struct arena *a = &req->arena;
-    const char *name = percent_encode(a, member, false), *host = req->host, *colon;
+    const char *host = req->host, *colon;
     size_t n;
 
     if (c->base_url) {
         n = strlen(c->base_url);
-        return arena_printf(a, "%.*s/%s", (int)(n && c->base_url[n - 1] == '/' ? n - 1 : n),
-                            c->base_url, name);
+        return arena_strndup(a, c->base_url, n && c->base_url[n - 1] == '/' ? n - 1 : n);
     }
     colon = strrchr(host, ':'); /* a ']' behind it: the colon is inside of an IPv6 address */
     n = colon && !strchr(colon, ']') ? (size_t)(colon - host) : strlen(host);
-    return arena_printf(a, "%s://%.*s:%d/%s", req->tls ? "https" : "http", (int)n, host, c->port,
-                        name);
+    return arena_printf(a, "%s://%.*s:%d", req->tls ? "https" : "http", (int)n, host, c->port);
 }
 
 void repositories_members(struct http_request *req)
@@ -245,7 +243,9 @@ void repositories_members(struct http_request *req)
     members = json_object_get(json_object_get(config, "repo"), "members");
     json_array_foreach (members, i, member)
         if (group && json_is_string(member))
-            json_array_append_new(list, json_string(member_url(req, json_string_value(member))));
+            json_array_append_new(list, json_sprintf(
+                "%s/%s", api_repository_url(req),
+                percent_encode(&req->arena, json_string_value(member), false)));
     api_json(req, 200, json_pack("{s:s, s:o}", "type", group ? row.type : "not-a-group", "members",
                                  list));
     json_decref(config);

@@ -72,6 +72,11 @@ void auth_login(struct auth *a, struct http_request *req, const char *name, cons
 enum err auth_attempt(struct http_request *req, const char *name, struct why *why);
 void auth_attempt_right(struct http_request *req, const char *name);
 
+/* For what this cluster signed on behalf of a user, when it comes back without a token (downloads): OK and
+ * req->principal if that user could still use a token of then. UNAUTHORIZED. Look at the lease after. */
+enum err auth_vouch(struct auth *a, struct http_request *req, const char *name, int64_t epoch_ms,
+                    struct why *why);
+
 /* A refresh token as /auth/refresh is given it: signature, type, expiry, user. Whether it was spent is
  * for the operation token.refresh to say, on the leader. OK: *ret lives as long as the request. */
 enum err auth_check_refresh(struct auth *a, struct http_request *req, const char *token,

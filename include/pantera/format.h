@@ -18,11 +18,26 @@ struct format {
     void (*handle)(struct http_request *req, const struct repo *repo, const char *path);
     /* A PUT of the repository's configuration: refuse what this format can't use. */
     enum err (*check)(const json_t *repo_config, struct why *why);
+    /* A deletion that the management API asks for: of the file `path`, or with `tree` of `path` and all
+     * below it, together with what this format's own indexes say of it. NULL: it has none
+     * (registry_delete, registry_delete_tree). */
+    void (*remove)(struct http_request *req, const struct repo *repo, const char *path, bool tree,
+                   registry_done_cb *done);
 };
 
 const struct format *format_find(const char *name); /* NULL: unknown */
 /* By type keyword: "file-proxy" → file and FORMAT_PROXY. NULL: unknown or not offered. */
 const struct format *format_of_type(const char *type, enum format_caps *ret_cap);
 const struct format *format_by_alias(const char *alias);
+
+/* Instructions to get what a path names, for a shell: pull.def. Every line is filled in and quoted. How many;
+ * at least one. */
+enum { PULL_LINES = 8 };
+struct pull_place {
+    const char *url;             /* of the repository port, without a slash at the end */
+    const char *host;            /* of it: "host:port" */
+};
+unsigned format_pull(struct arena *a, const char *format, const struct pull_place *place,
+                     const char *repo, const char *path, const char *ret[PULL_LINES]);
 
 #endif

@@ -48,9 +48,21 @@ void registry_put(struct http_request *req, const struct repo *repo, const char 
 typedef void registry_fail_cb(struct http_request *req, enum err e, const struct why *why);
 MUST_USE bool registry_get(struct http_request *req, const struct repo *repo, const char *path,
                            registry_fail_cb *failed);
+/* The same as something to save: what it says it is, and Content-Disposition. */
+struct registry_as {
+    const char *content_type, *disposition;
+};
+MUST_USE bool registry_get_as(struct http_request *req, const struct repo *repo, const char *path,
+                              const struct registry_as *as, registry_fail_cb *failed);
+
 /* `done` with OK or NOT_FOUND. */
+typedef void registry_done_cb(struct http_request *req, enum err e, const struct why *why);
 void registry_delete(struct http_request *req, const struct repo *repo, const char *path,
-                     void (*done)(struct http_request *req, enum err e, const struct why *why));
+                     registry_done_cb *done);
+/* `path` and all that is below it, in bounded operations: readers may see a part of it gone. Goes on without
+ * its client. What comes while it runs may stay. */
+void registry_delete_tree(struct http_request *req, const struct repo *repo, const char *path,
+                          registry_done_cb *done);
 
 struct registry_entry {
     const char *name;            /* last segment */

@@ -238,6 +238,21 @@ enum err auth_check_refresh(struct auth *a, struct http_request *req, const char
     return OK;
 }
 
+enum err auth_vouch(struct auth *a, struct http_request *req, const char *name, int64_t epoch_ms,
+                    struct why *why)
+{
+    struct credential *c = credential_new(name, PROVIDER_LOCAL, NULL);
+    struct identity *i = c->identity = identity_get(a, name);
+    http_on_end(req, release, c);
+    if (!i->exists || !i->enabled || i->must_change || i->epoch_ms != epoch_ms)
+        return fail(why, ERR_UNAUTHORIZED, INVALID_TOKEN);
+    c->principal.grants = i->grants;
+    c->principal.epoch_ms = epoch_ms;
+    req->user = c->principal.name;
+    req->principal = &c->principal;
+    return OK;
+}
+
 /* --- Authorization --- */
 
 void auth_guard(struct auth *a, struct http_request *req, enum permission need, auth_guard_cb *done,

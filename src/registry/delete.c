@@ -1,41 +1,77 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/registry/delete.c: an artifact goes; its bytes follow when nothing names them (gc.c). */
+/* src/registry/delete.c: an artifact goes, or a folder; the bytes follow when nothing names them (gc.c). */
 #include <stdlib.h>
 
 #include "pantera/tether.h"
 #include "src/registry/internal.h"
 
 struct remove {
-    struct http_request *req;
+    struct http_request *req;    /* NULL: gone */
     struct tether *tether;
-    void (*done)(struct http_request *req, enum err e, const struct why *why);
+    struct worker *worker;
+    json_t *args;                /* of a tree: asked for again while there is more */
+    bool some;                   /* a step has deleted something */
+    registry_done_cb *done;
     struct proposal proposal;
 };
+
+static void remove_step(struct remove *d);
 
 static void on_removed(struct proposal *proposal)
 {
     struct remove *d = container_of(proposal, struct remove, proposal);
+    bool more = !proposal->err && json_is_true(json_object_get(proposal->result, "more"));
 
+    json_decref(proposal->result);
+    if (more) {
+        d->some = true;
+        remove_step(d);
+        return;
+    }
+    /* Nothing is left after a step that ended on the last row: that is what was asked for. */
+    if (proposal->err == ERR_NOT_FOUND && d->some)
+        proposal->err = OK;
     if (d->req) {
         tether_cut(d->tether);
         d->done(d->req, proposal->err, &proposal->why);
     }
-    json_decref(proposal->result);
+    json_decref(d->args);
     free(d);
 }
 
-void registry_delete(struct http_request *req, const struct repo *repo, const char *path,
-                     void (*done)(struct http_request *req, enum err e, const struct why *why))
+static void remove_step(struct remove *d)
 {
-    struct worker *w = worker_of(req);
-    struct remove *d = calloc(1, sizeof *d);
-    json_t *args = json_pack("{s:I, s:s}", "repo_id", (json_int_t)repo->id, "path", path);
+    const char *op = d->proposal.op;
 
-    check(d && args); /* paths are valid UTF-8 (path_normalise) */
-    json_object_set_new(args, "_audit", audit_envelope(req));
+    d->proposal = (struct proposal){ .op = op, .args = json_deep_copy(d->args),
+                                     .home = &d->worker->loop, .on_done = on_removed };
+    cluster_propose(d->worker->cluster, &d->proposal);
+}
+
+static void remove_begin(struct http_request *req, const struct repo *repo, const char *path,
+                         const char *op, registry_done_cb *done)
+{
+    struct remove *d = calloc(1, sizeof *d);
+
+    check(d);
+    d->worker = worker_of(req);
+    d->args = json_pack("{s:I, s:s}", "repo_id", (json_int_t)repo->id, "path", path);
+    check(d->args); /* paths are valid UTF-8 (path_normalise) */
+    json_object_set_new(d->args, "_audit", audit_envelope(req));
     d->tether = tether_tie(req, &d->req);
     d->done = done;
-    d->proposal = (struct proposal){ .op = "artifact.delete", .args = args, .home = &w->loop,
-                                     .on_done = on_removed };
-    cluster_propose(w->cluster, &d->proposal);
+    d->proposal.op = op;
+    remove_step(d);
+}
+
+void registry_delete(struct http_request *req, const struct repo *repo, const char *path,
+                     registry_done_cb *done)
+{
+    remove_begin(req, repo, path, "artifact.delete", done);
+}
+
+void registry_delete_tree(struct http_request *req, const struct repo *repo, const char *path,
+                          registry_done_cb *done)
+{
+    remove_begin(req, repo, path, "artifact.delete_tree", done);
 }

@@ -20,6 +20,7 @@ struct get {
     struct http_request *req;
     struct registry *registry;
     registry_fail_cb *failed;
+    const struct registry_as *as; /* or NULL */
     const char *path;
     struct warm_entry *entry;
     struct store *store;
@@ -71,9 +72,14 @@ static void get_fail(struct get *g, enum err e, const struct why *why)
     }
 }
 
+static const char *content_type(const struct get *g)
+{
+    return g->as ? g->as->content_type : g->entry->content_type;
+}
+
 static void get_begin(struct get *g)
 {
-    const char *type = g->entry->content_type;
+    const char *type = content_type(g);
 
     if (g->begun)
         return;
@@ -173,7 +179,7 @@ static int part_head(const struct get *g, const struct http_range *r, char *ret,
 {
     return snprintf(ret, size,
                     "\r\n--%s\r\nContent-Type: %.120s\r\nContent-Range: bytes %lld-%lld/%lld\r\n\r\n",
-                    g->boundary, g->entry->content_type, (long long)r->first, (long long)r->last,
+                    g->boundary, content_type(g), (long long)r->first, (long long)r->last,
                     (long long)g->entry->row.size);
 }
 
@@ -208,6 +214,8 @@ static void set_headers(struct get *g, bool with_body)
     http_set_header(g->req, "Accept-Ranges", "bytes");
     if (!with_body)
         return;
+    if (g->as)
+        http_set_header(g->req, "Content-Disposition", g->as->disposition);
     http_set_header(g->req, "X-Content-Type-Options", "nosniff");
     hex_encode(d->sha256, 32, hex);
     http_set_header(g->req, "X-Checksum-Sha256", hex);
@@ -376,14 +384,14 @@ static bool get_plan(struct get *g, const char *range)
 }
 
 static void get_full(struct http_request *req, struct warm_entry *entry, const char *path,
-                     registry_fail_cb *failed)
+                     const struct registry_as *as, registry_fail_cb *failed)
 {
     struct get *g = arena_alloc(&req->arena, sizeof *g);
     const char *range = http_header(req, "range");
     int verdict;
 
     *g = (struct get){ .req = req, .registry = worker_of(req)->registry, .failed = failed,
-                       .entry = entry, .path = arena_strdup(&req->arena, path), .fd = -1 };
+                       .as = as, .entry = entry, .path = arena_strdup(&req->arena, path), .fd = -1 };
     http_on_end(req, get_release, g);
     verdict = http_conditions(req, entry->etag, entry->row.modified_ms, &range);
     if (verdict == 304) {
@@ -443,8 +451,8 @@ static bool get_admit(struct http_request *req, const struct repo *repo, const c
     return true;
 }
 
-bool registry_get(struct http_request *req, const struct repo *repo, const char *path,
-                  registry_fail_cb *failed)
+bool registry_get_as(struct http_request *req, const struct repo *repo, const char *path,
+                     const struct registry_as *as, registry_fail_cb *failed)
 {
     struct warm_entry *entry;
 
@@ -452,12 +460,18 @@ bool registry_get(struct http_request *req, const struct repo *repo, const char 
         return false;
     if (!entry)
         return true;
-    if (entry->fd >= 0 && entry->head && is_plain(req)) {
+    if (!as && entry->fd >= 0 && entry->head && is_plain(req)) {
         http_on_end(req, release_entry, entry);
         http_reply_prepared(req, 200, entry->head, entry->head_size, entry->fd, 0,
                             entry->row.size);
         return true;
     }
-    get_full(req, entry, path, failed);
+    get_full(req, entry, path, as, failed);
     return true;
+}
+
+bool registry_get(struct http_request *req, const struct repo *repo, const char *path,
+                  registry_fail_cb *failed)
+{
+    return registry_get_as(req, repo, path, NULL, failed);
 }

@@ -18,7 +18,7 @@ enum { TREE_STEP = 500 };
 
 struct victim {
     const char *path;
-    int64_t blob;
+    int64_t blob, size;
 };
 
 /* The file `path` and all that is below the folder `path`: '0' is the byte after '/'. */
@@ -26,8 +26,8 @@ static unsigned victims(struct txn *t, int64_t repo_id, const char *path, int64_
                         struct victim *ret)
 {
     struct arena *a = txn_arena(t);
-    struct sql *q = sql_txn(t, "SELECT path, blob_id FROM artifact WHERE repo_id = ?1 AND path = ?2 "
-                               "UNION ALL SELECT path, blob_id FROM artifact WHERE repo_id = ?1 "
+    struct sql *q = sql_txn(t, "SELECT path, blob_id, size FROM artifact WHERE repo_id = ?1 AND path = ?2 "
+                               "UNION ALL SELECT path, blob_id, size FROM artifact WHERE repo_id = ?1 "
                                "AND path > ?3 AND path < ?4 LIMIT ?5");
     unsigned n = 0;
 
@@ -35,6 +35,7 @@ static unsigned victims(struct txn *t, int64_t repo_id, const char *path, int64_
              limit);
     while (n < (unsigned)limit && sql_row(q)) {
         ret[n].path = sql_str(q, 0, a);
+        ret[n].size = sql_int(q, 2);
         ret[n++].blob = sql_int(q, 1);
     }
     sql_end(q);
@@ -46,6 +47,7 @@ enum err op_artifact_delete_tree(struct txn *t, const json_t *args, json_t **ret
 {
     const char *path = arg_text(args, "path");
     int64_t repo_id = arg_int(args, "repo_id", 0), limit = arg_int(args, "limit", TREE_STEP);
+    int64_t bytes = 0;
     struct victim *rows;
     unsigned n;
 
@@ -59,7 +61,9 @@ enum err op_artifact_delete_tree(struct txn *t, const json_t *args, json_t **ret
         check(!sql_do(t, "DELETE FROM artifact WHERE repo_id = ? AND path = ?", "is", repo_id,
                       rows[i].path));
         blob_unref(t, rows[i].blob);
+        bytes += rows[i].size;
     }
+    stats_add(t, repo_id, -(int64_t)n, -bytes);
     *ret_result = json_pack("{s:i, s:b}", "deleted", (int)n, "more", n == (unsigned)limit);
     return OK;
 }
