@@ -51,7 +51,8 @@ void change_bump_generations(const void *changeset, int size);
 /* Every table of the changeset is here, with its columns and the same primary key. */
 bool change_fits(sqlite3 *db, const void *changeset, int size);
 
-/* search_build.c: see meta_idle. */
+/* search_build.c: see meta_idle. Its tables are there from this migration on. */
+enum { SEARCH_SCHEMA = 3 };
 bool search_build_step(struct connection *c);
 
 #endif

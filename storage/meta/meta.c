@@ -279,6 +279,8 @@ void meta_note_applied(struct meta *m, uint64_t index)
 bool meta_idle(struct meta *m)
 {
     check(!m->batch_open);
+    if (m->schema < SEARCH_SCHEMA) /* the first start's migrations are still under way */
+        return false;
     return search_build_step(&m->connection);
 }
 
