@@ -76,7 +76,8 @@ void session_begin(struct http_request *req, const struct principal *p, const st
     struct worker *w = worker_of(req);
     struct token_policy policy;
     struct session *s = arena_alloc(&req->arena, sizeof *s);
-    token_policy_read(w->reader, w->config, &policy);
+    if (!token_policy_now(req, &policy))
+        return;
     s->principal = p;
     s->spent = spent;
     s->expires_in_s = policy.access_s;
@@ -211,7 +212,8 @@ static void generate(struct http_request *req, json_t *body)
     const char *label = api_string(body, "label", &bad);
     const json_t *days = json_object_get(body, "expiry_days");
     int64_t n = days ? json_integer_value(days) : 30;
-    token_policy_read(w->reader, w->config, &policy);
+    if (!token_policy_now(req, &policy))
+        return;
     if (!days && n > policy.api_max_days)
         n = policy.api_max_days; /* nobody asked for more than is allowed */
     if (bad || (label && strlen(label) > 255))

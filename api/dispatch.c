@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/internal.h"
+#include "api/settings.h"
 #include "pantera/limits.h"
 
 static struct http_router *router;
@@ -65,6 +66,7 @@ void api_on_request(struct http_request *req)
     struct why why = { "" };
     const char *allow = NULL;
     metrics_began(req);
+    settings_apply(worker_of(req));
     http_set_header(req, "Access-Control-Allow-Origin", "*");
     if (req->method == HTTP_M_OPTIONS) {
         cors_preflight(req);
@@ -96,7 +98,7 @@ void api_on_refused(struct http_request *req, enum err e, const char *text)
 void api_on_finished(struct http_request *req)
 {
     metrics_finished(req);
-    if (worker_of(req)->config->access_log)
+    if (settings_access_log())
         access_log_write(req);
 }
 

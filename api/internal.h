@@ -20,12 +20,23 @@ struct token_policy {
     int64_t access_s, refresh_s, api_max_days;
     bool permanent;
 };
-void token_policy_read(struct meta_reader *r, const struct config *c, struct token_policy *ret);
+/* False: NOT_CURRENT was answered; what was read may be yesterday's policy. */
+MUST_USE bool token_policy_now(struct http_request *req, struct token_policy *ret);
 
 /* --- metrics.c: counters of one worker each, added up when somebody asks --- */
 void metrics_began(struct http_request *req);
 void metrics_finished(struct http_request *req);
 void metrics_render(struct http_request *req);
+/* Of the repository and the management port, health probes aside; since the start. Any thread. */
+struct traffic {
+    uint64_t requests, errors, bytes_in, bytes_out; /* errors: answered with 5xx */
+};
+void metrics_traffic(struct traffic *ret);
+
+/* --- dashboard.c: on worker 0, every now and then --- */
+void dashboard_tick(struct worker *w);
+/* --- cooldown.c: checks and saves its configuration, answers {"status": "saved"} --- */
+void cooldown_save(struct http_request *req, json_t *body);
 
 /* --- access_log.c --- */
 void access_log_write(struct http_request *req);

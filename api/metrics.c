@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "api/internal.h"
+#include "api/settings.h"
 #include "pantera/buf.h"
 #include "pantera/clock.h"
 #include "pantera/limits.h"
@@ -30,6 +31,7 @@ struct counters {
     uint64_t durations[BOUNDS + 1], duration_us, began, finished, bytes_in, bytes_out;
     uint64_t connections;
     uint64_t routes[ROUTES];
+    struct traffic traffic;
 } __attribute__((aligned(64)));
 
 static struct counters *workers[WORKERS]; /* each set once, by its worker */
@@ -63,6 +65,38 @@ void metrics_began(struct http_request *req)
     bump(&mine(req)->began, 1);
 }
 
+static uint64_t sum(size_t offset)
+{
+    uint64_t total = 0;
+    for (int w = 0; w <= __atomic_load_n(&workers_top, __ATOMIC_ACQUIRE); w++) {
+        struct counters *c = __atomic_load_n(&workers[w], __ATOMIC_ACQUIRE);
+        if (c)
+            total += __atomic_load_n((uint64_t *)((char *)c + offset), __ATOMIC_RELAXED);
+    }
+    return total;
+}
+
+#define SUM(member) sum(offsetof(struct counters, member))
+
+static bool is_traffic(const struct http_request *req)
+{
+    if (req->listener->on_request == api_on_metrics_request)
+        return false;
+    const char *t = req->target;
+    const struct api_route *route = req->route;
+    return !(t && t[0] == '/' && t[1] == '.' &&
+             (strcmp(t, "/.health") == 0 || strcmp(t, "/.ready") == 0)) &&
+           !(route && route->handler == health_get);
+}
+
+void metrics_traffic(struct traffic *ret)
+{
+    *ret = (struct traffic){
+        .requests = SUM(traffic.requests), .errors = SUM(traffic.errors),
+        .bytes_in = SUM(traffic.bytes_in), .bytes_out = SUM(traffic.bytes_out),
+    };
+}
+
 void metrics_finished(struct http_request *req)
 {
     struct counters *c = mine(req);
@@ -77,6 +111,12 @@ void metrics_finished(struct http_request *req)
     bump(&c->bytes_in, req->bytes_in);
     bump(&c->bytes_out, req->bytes_out);
     bump(&c->finished, 1);
+    if (is_traffic(req)) {
+        bump(&c->traffic.requests, 1);
+        bump(&c->traffic.errors, req->status >= 500);
+        bump(&c->traffic.bytes_in, req->bytes_in);
+        bump(&c->traffic.bytes_out, req->bytes_out);
+    }
     if (req->server)
         __atomic_store_n(&c->connections, http_server_connections(req->server), __ATOMIC_RELAXED);
     const struct api_route *route = req->route;
@@ -85,19 +125,6 @@ void metrics_finished(struct http_request *req)
 }
 
 /* --- a scrape --- */
-
-static uint64_t sum(size_t offset)
-{
-    uint64_t total = 0;
-    for (int w = 0; w <= __atomic_load_n(&workers_top, __ATOMIC_ACQUIRE); w++) {
-        struct counters *c = __atomic_load_n(&workers[w], __ATOMIC_ACQUIRE);
-        if (c)
-            total += __atomic_load_n((uint64_t *)((char *)c + offset), __ATOMIC_RELAXED);
-    }
-    return total;
-}
-
-#define SUM(member) sum(offsetof(struct counters, member))
 
 static void head(struct buf *b, const char *name, const char *type, const char *help)
 {
@@ -221,10 +248,13 @@ void metrics_render(struct http_request *req)
 
 void api_on_metrics_request(struct http_request *req)
 {
-    const char *other = worker_of(req)->config->metrics_endpoint;
+    struct worker *w = worker_of(req);
+    const char *other = settings_text(&req->arena, w, "metrics", "endpoint");
     metrics_began(req);
     if (strcmp(req->target, "/metrics") != 0 && (!other || strcmp(req->target, other) != 0)) {
         api_fail(req, ERR_NOT_FOUND, NULL);
+    } else if (!settings_number(w, "metrics", "enabled")) {
+        api_fail_text(req, ERR_NOT_FOUND, "metrics are switched off");
     } else if (!(req->method & (HTTP_M_GET | HTTP_M_HEAD))) {
         http_set_header(req, "Allow", "GET, HEAD");
         api_fail(req, ERR_METHOD, NULL);

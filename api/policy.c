@@ -10,9 +10,11 @@ static void policy_int(const json_t *o, const char *key, int64_t *value)
         *value = json_integer_value(v);
 }
 
-void token_policy_read(struct meta_reader *r, const struct config *c, struct token_policy *ret)
+bool token_policy_now(struct http_request *req, struct token_policy *ret)
 {
-    json_t *setting = setting_get(r, "auth_settings");
+    struct worker *w = worker_of(req);
+    const struct config *c = w->config;
+    const json_t *setting = setting_now(w->reader, "auth_settings");
     *ret = (struct token_policy){
         .access_s = c->access_token_expiry_s > 0 ? c->access_token_expiry_s : 3600,
         .refresh_s = c->refresh_token_expiry_s > 0 ? c->refresh_token_expiry_s : 604800,
@@ -25,5 +27,10 @@ void token_policy_read(struct meta_reader *r, const struct config *c, struct tok
     const json_t *permanent = json_object_get(setting, "allow_permanent_tokens");
     if (json_is_boolean(permanent))
         ret->permanent = json_is_true(permanent);
-    json_decref(setting);
+    /* The guard looked at the lease before a password was hashed; a node that was cut off since then must not
+     * sign by a policy that the others have replaced. */
+    if (cluster_current(w->cluster))
+        return true;
+    api_fail(req, ERR_NOT_CURRENT, NULL);
+    return false;
 }

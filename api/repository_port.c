@@ -6,33 +6,17 @@
 #include <string.h>
 
 #include "api/internal.h"
+#include "api/settings.h"
 #include "pantera/format.h"
-#include "pantera/gen.h"
 #include "pantera/meta_setting.h"
 #include "pantera/registry.h"
 #include "pantera/text.h"
 
-/* Global prefixes, as each worker read them under a stamp. */
-enum { WORKERS = 256 };
-static struct prefixes {
-    uint64_t stamp; /* GEN_POLICY + 1; 0: never read */
-    json_t *list;
-} prefixes[WORKERS];
-
 static bool is_prefix(struct http_request *req, const char *segment, size_t length)
 {
-    uint64_t stamp = gen_get(GEN_POLICY, 0) + 1;
-    int index = worker_of(req)->loop.index;
+    const json_t *item, *list = setting_now(worker_of(req)->reader, "prefixes");
     size_t i;
-    const json_t *item;
-    check(index >= 0 && index < WORKERS);
-    struct prefixes *p = &prefixes[index];
-    if (p->stamp != stamp) {
-        json_decref(p->list);
-        p->list = setting_get(worker_of(req)->reader, "prefixes");
-        p->stamp = stamp;
-    }
-    json_array_foreach(p->list, i, item)
+    json_array_foreach((json_t *)list, i, item)
         if (json_is_string(item) && json_string_length(item) == length &&
             memcmp(json_string_value(item), segment, length) == 0)
             return true;
@@ -144,6 +128,7 @@ void api_on_repository_request(struct http_request *req)
     struct why why = { "" };
     char *path;
     metrics_began(req);
+    settings_apply(worker_of(req));
     if (special(req))
         return;
     enum err e = path_normalise(&req->arena, req->target, strlen(req->target), &path, &why);

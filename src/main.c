@@ -96,6 +96,7 @@ static void worker_setup(struct loop *loop, void *arg)
     w->auth = auth_new(&(struct auth_options){ .loop = loop, .cluster = w->cluster, .reader = w->reader });
     w->registry = registry_new(w);
     w->http = http_server_new(loop, &limits);
+    api_worker_start(w);
     l->err = listen_all(l);
 }
 
@@ -104,6 +105,7 @@ static void worker_stop(struct loop *loop)
     struct worker *w = container_of(loop, struct worker, loop);
     if (loop->index == 0)
         registry_gc_stop(w->registry);
+    api_worker_stop(w);
     http_server_free(w->http);
     registry_free(w->registry);
     auth_free(w->auth);

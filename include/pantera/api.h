@@ -82,6 +82,9 @@ void api_on_repository_request(struct http_request *req); /* 8080: specials, the
 void api_on_metrics_request(struct http_request *req); /* 8087 */
 void api_on_refused(struct http_request *req, enum err e, const char *text);
 void api_on_finished(struct http_request *req);        /* access log, metrics */
+/* Settings in force, the dashboard's counters: on the worker's loop, when it begins and before it ends. */
+void api_worker_start(struct worker *w);
+void api_worker_stop(struct worker *w);
 void api_init(void);  /* builds the routers; once, before any worker */
 
 #endif

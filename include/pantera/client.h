@@ -29,6 +29,7 @@ struct client_request {
     unsigned connect_timeout_ms;  /* default 10,000 */
     unsigned stall_timeout_ms;    /* less than one byte a second for so long: fail; default 30,000 */
     unsigned total_timeout_ms;    /* 0: none */
+    bool upstream;                /* times that are 0 are those of client_set_timeouts */
     bool follow_redirects;
     const char *ca_file;          /* NULL: the system's */
     const char *unix_socket;      /* or NULL */
@@ -48,6 +49,8 @@ struct client_request {
 
 struct client *client_new(struct loop *loop);
 void client_free(struct client *c); /* cancels what runs */
+/* For requests to come that say `upstream`; 0: the defaults above. */
+void client_set_timeouts(struct client *c, unsigned connect_ms, unsigned stall_ms, unsigned total_ms);
 MUST_USE enum err client_submit(struct client *c, struct client_request *r, struct why *why);
 void client_resume(struct client_request *r); /* both directions */
 void client_cancel(struct client_request *r); /* on_done comes, later, with ERR_CANCELED */

@@ -57,6 +57,7 @@ struct config {
     /* meta.gc */
     uint64_t gc_grace_ms;        /* default 10 min: a deleted blob's object stays so long */
     uint64_t gc_interval_ms;     /* default 30 s */
+    uint64_t dashboard_interval_ms; /* default 10 s */
     /* first start only */
     const char *user_name, *user_pass; /* PANTERA_USER_NAME, PANTERA_USER_PASS; NULL: made */
 };

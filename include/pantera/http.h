@@ -90,6 +90,8 @@ struct http_limits {
 };
 
 struct http_server *http_server_new(struct loop *loop, const struct http_limits *limits);
+/* For what waits already, too; 0: the default. On the server's loop. */
+void http_server_set_timeouts(struct http_server *s, unsigned idle_ms, unsigned body_ms);
 /* Borrows `options` (and what it points to) until the server is freed. Binds at once. */
 enum err http_listen(struct http_server *s, const struct http_listener_options *options,
                      int *ret_port, struct why *why);

@@ -40,6 +40,7 @@ struct cooldown_state {
     bool allowed;                /* by hand */
     bool blocked;                /* there is a row that has not ended */
     bool by_age;                 /* of a block: it is the age's, not a list's */
+    char reason[64];             /* of a block */
     int64_t released_ms, until_ms;
 };
 void cooldown_state(struct meta_reader *r, int64_t repo_id, const char *key, const char *version,

@@ -22,6 +22,7 @@ struct worker {
     struct meta_reader *reader;
     struct auth *auth;
     struct registry *registry;
+    uv_timer_t api_timer;        /* api_worker_start */
 };
 
 /* Every listener's options.context is its worker. */

@@ -6,7 +6,7 @@
 #include "src/auth/internal.h"
 #include "src/auth/oidc_flow.h"
 
-enum { ANSWER = 256 << 10, CALL_MS = 10000 };
+enum { ANSWER = 256 << 10 };
 
 static void config_release(void *arg)
 {
@@ -106,7 +106,7 @@ void flow_call(struct flow *f, const char *method, const char *url, const char *
     buf_clear(&f->answer);
     f->call = (struct client_request){
         .method = method, .url = url, .headers = headers, .body = body,
-        .body_size = body ? strlen(body) : 0, .total_timeout_ms = CALL_MS, .connect_timeout_ms = 5000,
+        .body_size = body ? strlen(body) : 0, .upstream = true,
         .ca_file = f->provider.ca_file, .on_data = on_data, .on_done = on_done, .arg = f,
     };
     enum err e = client_submit(f->client, &f->call, &why);

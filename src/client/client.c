@@ -269,6 +269,23 @@ void client_free(struct client *c)
     uv_close((uv_handle_t *)&c->sweep, on_own_closed);
 }
 
+void client_set_timeouts(struct client *c, unsigned connect_ms, unsigned stall_ms, unsigned total_ms)
+{
+    c->connect_ms = connect_ms;
+    c->stall_ms = stall_ms;
+    c->total_ms = total_ms;
+}
+
+static void upstream_times(const struct client *c, struct client_request *r)
+{
+    if (!r->connect_timeout_ms)
+        r->connect_timeout_ms = c->connect_ms;
+    if (!r->stall_timeout_ms)
+        r->stall_timeout_ms = c->stall_ms;
+    if (!r->total_timeout_ms)
+        r->total_timeout_ms = c->total_ms;
+}
+
 enum err client_submit(struct client *c, struct client_request *r, struct why *why)
 {
     if (c->closing)
@@ -276,6 +293,8 @@ enum err client_submit(struct client *c, struct client_request *r, struct why *w
     struct client_private *p = calloc(1, sizeof *p);
     if (!p)
         return fail(why, ERR_UNAVAILABLE, "out of memory for a request");
+    if (r->upstream)
+        upstream_times(c, r);
     p->client = c;
     p->request = r;
     r->priv = p;

@@ -24,6 +24,7 @@ struct client {
     struct client_private *todo, **todo_tail;
     uv_idle_t kick;                 /* curl may not be called from its own callbacks: later, from here */
     bool in_curl, closing;
+    unsigned connect_ms, stall_ms, total_ms; /* of upstreams */
     int open_handles;               /* the memory goes when the last is closed */
 };
 

@@ -384,6 +384,27 @@ struct http_server *http_server_new(struct loop *loop, const struct http_limits 
     return s;
 }
 
+/* Who waits already waits by the new measure: all of a list by the same, so that its order stands. */
+static void redate(struct http_server *s, enum deadline kind, unsigned old_ms)
+{
+    struct link *list = &s->deadlines[kind];
+    for (struct link *l = list->next; l != list; l = l->next) {
+        struct http_conn *c = container_of(l, struct http_conn, due_link);
+        c->due = c->due - old_ms + duration(s, kind);
+    }
+    if (!list_empty(list))
+        wake_by(s, container_of(list->next, struct http_conn, due_link)->due);
+}
+
+void http_server_set_timeouts(struct http_server *s, unsigned idle_ms, unsigned body_ms)
+{
+    struct http_limits old = s->limits;
+    s->limits.idle_timeout_ms = or_default(idle_ms, 60000);
+    s->limits.body_timeout_ms = or_default(body_ms, 60000);
+    redate(s, DEADLINE_IDLE, old.idle_timeout_ms);
+    redate(s, DEADLINE_BODY, old.body_timeout_ms);
+}
+
 unsigned http_server_connections(const struct http_server *s)
 {
     return s->connection_count;

@@ -3,6 +3,7 @@
  * cooldown_rule.c's; whether a version may be served, the registry's (cooldown_decide). */
 #include "pantera/meta_cooldown.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,11 +40,12 @@ void cooldown_state(struct meta_reader *r, int64_t repo_id, const char *key, con
     sql_bind(q, "iss", repo_id, key, version);
     ret->allowed = sql_row(q);
     sql_end(q);
-    q = sql_read(r, "SELECT reason = '" TOO_YOUNG "', released_ms, until_ms FROM cooldown_block "
+    q = sql_read(r, "SELECT reason, released_ms, until_ms FROM cooldown_block "
                     "WHERE repo_id = ? AND key = ? AND version = ?");
     sql_bind(q, "iss", repo_id, key, version);
     if (sql_row(q)) {
-        ret->by_age = sql_int(q, 0) != 0;
+        snprintf(ret->reason, sizeof ret->reason, "%s", sql_str(q, 0, NULL));
+        ret->by_age = strcmp(ret->reason, TOO_YOUNG) == 0;
         ret->released_ms = sql_int(q, 1);
         ret->until_ms = sql_int(q, 2);
         ret->blocked = ret->until_ms > now_ms;

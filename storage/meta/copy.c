@@ -164,6 +164,7 @@ void meta_reader_close(struct meta_reader *r)
     if (!r)
         return;
     connection_close(&r->connection);
+    json_decref(r->settings);
     free(r);
 }
 

@@ -39,6 +39,8 @@ struct meta {
 
 struct meta_reader {
     struct connection connection;
+    json_t *settings;        /* setting_now: all of them by name, as read under the stamp */
+    uint64_t settings_stamp; /* GEN_POLICY + 1; 0: never read */
 };
 
 /* Ends the process: the disk or the replica is not what it must be. */

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pantera/gen.h"
 #include "pantera/text.h"
+#include "storage/meta/internal.h"
 #include "storage/meta/objects.h"
 #include "storage/meta/ops.h"
 #include "storage/meta/sql.h"
@@ -23,6 +25,23 @@ json_t *setting_get(struct meta_reader *r, const char *name)
     sql_end(q);
     arena_release(&a);
     return value;
+}
+
+const json_t *setting_now(struct meta_reader *r, const char *name)
+{
+    /* The stamp first: what is read is then at least as new as it says. */
+    uint64_t stamp = gen_get(GEN_POLICY, 0) + 1;
+    if (r->settings_stamp != stamp) {
+        json_decref(r->settings);
+        r->settings = json_object();
+        struct sql *q = sql_read(r, "SELECT name, value FROM setting");
+        while (sql_row(q))
+            json_object_set_new(r->settings, sql_str(q, 0, NULL),
+                                json_loads(sql_str(q, 1, NULL), JSON_DECODE_ANY, NULL));
+        sql_end(q);
+        r->settings_stamp = stamp;
+    }
+    return json_object_get(r->settings, name);
 }
 
 enum err op_setting_put(struct txn *t, const json_t *args, json_t **ret_result, struct why *why)
@@ -55,11 +74,13 @@ json_t *setting_of(struct txn *t, const char *name)
     return value;
 }
 
-/* What the patch leaves out keeps its value: merged here, where nobody else writes meanwhile. */
+/* What the patch leaves out keeps its value, null takes it away: merged here, where nobody else writes
+ * meanwhile. */
 enum err op_setting_merge(struct txn *t, const json_t *args, json_t **ret_result, struct why *why)
 {
     const char *name = arg_text(args, "name");
-    json_t *patch = json_object_get(args, "patch"), *value, *put;
+    json_t *patch = json_object_get(args, "patch"), *value, *put, *item;
+    const char *key;
     enum err e;
 
     if (!name || !json_is_object(patch))
@@ -69,7 +90,12 @@ enum err op_setting_merge(struct txn *t, const json_t *args, json_t **ret_result
         json_decref(value);
         value = json_object();
     }
-    check(!json_object_update(value, patch));
+    json_object_foreach (patch, key, item) {
+        if (json_is_null(item))
+            (void)json_object_del(value, key);
+        else
+            json_object_set(value, key, item);
+    }
     put = json_pack("{s:s, s:o, s:s?}", "name", name, "value", value, "by", arg_text(args, "by"));
     e = op_setting_put(t, put, ret_result, why);
     json_decref(put);
