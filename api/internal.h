@@ -53,6 +53,9 @@ static inline const struct principal *principal_of(const struct http_request *re
 {
     return req->principal;
 }
+/* --- import.c: PUT /.import/<repository>/<path>; `whole` is what follows ".import/" --- */
+void import_handle(struct http_request *req, const char *whole);
+void import_refuse(struct http_request *req, enum err e, const struct why *why);
 /* An error that was read from the replica: true only if this node is current. */
 void api_refuse(struct http_request *req, enum err e, const struct why *why);
 /* --- users.c: nobody hands out, or takes over, what he does not hold --- */

@@ -65,6 +65,10 @@ static void guarded(struct http_request *req, enum err e, const struct why *why,
         api_fail_text(req, ERR_FORBIDDEN, "the password must be changed first");
         return;
     }
+    if (strncmp(whole, ".import/", 8) == 0) {
+        import_handle(req, whole + 8);
+        return;
+    }
     size_t first = strcspn(whole, "/");
     if (is_prefix(req, whole, first))
         whole += whole[first] ? first + 1 : first;
@@ -133,7 +137,7 @@ void api_on_repository_request(struct http_request *req)
         return;
     enum err e = path_normalise(&req->arena, req->target, strlen(req->target), &path, &why);
     if (e)
-        api_fail(req, e, &why);
+        (strncmp(req->target, "/.import/", 9) == 0 ? import_refuse : api_fail)(req, e, &why);
     else
         auth_guard(worker_of(req)->auth, req, PERM_ANYONE, guarded, path + 1);
 }

@@ -35,12 +35,26 @@ struct registry_put_result {
     int64_t size;
     struct digest_values digests;
     bool created;                /* false: replaced */
+    bool already;                /* import.put: done before under this key; nothing was written */
     char etag[72];
 };
 typedef void registry_put_cb(struct http_request *req, enum err e, const struct why *why,
                              const struct registry_put_result *result);
 void registry_put(struct http_request *req, const struct repo *repo, const char *path,
                   const char *content_type, unsigned digest_kinds, registry_put_cb *done);
+
+/* The same, and what else an importer says. Of a DIGEST_MISMATCH (also of the size) `done` gets a result as
+ * well: what the bytes were. */
+struct registry_put_order {
+    const char *op;              /* "artifact.put", or one that takes its arguments and more */
+    json_t *session;             /* more: args.session; taken; NULL: none */
+    const char *owner;           /* NULL: who asks */
+    struct digest_values expected;
+    int64_t size;                /* expected; -1: any */
+};
+void registry_put_as(struct http_request *req, const struct repo *repo, const char *path,
+                     const char *content_type, unsigned digest_kinds,
+                     const struct registry_put_order *order, registry_put_cb *done);
 
 /* GET and HEAD: row → policy → lease check → bytes, with conditions, ranges, ETag, sendfile. Replies
  * itself; `failed` shapes what can't be answered with bytes (mostly api_fail). False, without a reply:

@@ -51,8 +51,11 @@ struct put {
     const char *path, *content_type, *owner, *store_name;
     bool if_absent;
     const char *if_sha256;
+    const char *op;
+    json_t *session;
     /* what the client says that it sends */
     struct digest_values expected;
+    int64_t size;                /* -1: did not say */
     unsigned kinds;
     /* how far */
     struct key_wait wait;
@@ -79,6 +82,7 @@ static void put_free(struct put *p)
     if (p->store)
         store_unref(p->worker->registry, p->store);
     json_decref(p->proposal.result);
+    json_decref(p->session);
     free(p->buffers[0].data);
     free(p->buffers[1].data);
     arena_release(&p->arena);
@@ -101,7 +105,7 @@ static void put_end(struct put *p, enum err e, const struct why *why)
         keys_give_back(p->store_name, p->wait.key);
     put_free(p);
     if (req)
-        done(req, e, &text, e ? NULL : &result);
+        done(req, e, &text, e && e != ERR_DIGEST_MISMATCH ? NULL : &result);
 }
 
 static void put_gone(void *arg)
@@ -127,10 +131,12 @@ static void on_committed(struct proposal *proposal)
     struct why why = proposal->why;
     enum err e = proposal->err;
 
-    if (!e)
+    if (!e) {
         p->result.created = json_is_true(json_object_get(proposal->result, "created"));
-    else if (e == ERR_UNAVAILABLE)
+        p->result.already = json_is_true(json_object_get(proposal->result, "already"));
+    } else if (e == ERR_UNAVAILABLE) {
         keys_forget(p->store_name); /* a key of ours is not reserved any more: nor are its siblings */
+    }
     put_end(p, e, &why);
 }
 
@@ -156,6 +162,8 @@ static void put_commit(struct put *p)
         put_end(p, ERR_BAD_REQUEST, &(struct why){ "Content-Type is not valid text" });
         return;
     }
+    if (p->session)
+        json_object_set(args, "session", p->session);
     if (p->req)
         json_object_set_new(args, "_audit", audit_envelope(p->req));
     set_digest(args, "sha256", d->sha256, 32);
@@ -166,32 +174,46 @@ static void put_commit(struct put *p)
     if (d->kinds & DIGEST_SHA512)
         set_digest(args, "sha512", d->sha512, 64);
     put_to(p, PUT_COMMIT);
-    p->result.size = p->blob.size;
-    p->result.digests = *d;
     p->result.etag[0] = '"';
     hex_encode(d->sha256, 32, p->result.etag + 1);
     p->result.etag[65] = '"';
-    p->proposal = (struct proposal){ .op = "artifact.put", .args = args,
+    p->proposal = (struct proposal){ .op = p->op, .args = args,
                                      .home = &p->worker->loop, .on_done = on_committed, .arg = p };
     cluster_propose(p->worker->cluster, &p->proposal);
 }
 
 /* --- SEAL --- */
 
+static enum err digest_compare(const char *name, const void *want, const void *got, size_t size,
+                               struct why *why)
+{
+    char expected[129], found[129];
+
+    if (memcmp(want, got, size) == 0)
+        return OK;
+    hex_encode(want, size, expected);
+    hex_encode(got, size, found);
+    return fail(why, ERR_DIGEST_MISMATCH, "%s mismatch: expected %s got %s", name, expected, found);
+}
+
 /* RFC 9530 §2 leaves the status to us: 422 says that the bytes are not those that were announced. */
 static enum err digests_compare(const struct put *p, struct why *why)
 {
     const struct digest_values *want = &p->expected, *got = &p->blob.digests;
+    enum err e = OK;
 
-    if (want->kinds & DIGEST_SHA256 && memcmp(want->sha256, got->sha256, 32))
-        return fail(why, ERR_DIGEST_MISMATCH, "SHA-256 of the body is not the announced one");
-    if (want->kinds & DIGEST_SHA1 && memcmp(want->sha1, got->sha1, 20))
-        return fail(why, ERR_DIGEST_MISMATCH, "SHA-1 of the body is not the announced one");
-    if (want->kinds & DIGEST_MD5 && memcmp(want->md5, got->md5, 16))
-        return fail(why, ERR_DIGEST_MISMATCH, "MD5 of the body is not the announced one");
-    if (want->kinds & DIGEST_SHA512 && memcmp(want->sha512, got->sha512, 64))
-        return fail(why, ERR_DIGEST_MISMATCH, "SHA-512 of the body is not the announced one");
-    return OK;
+    if (p->size >= 0 && p->size != p->blob.size)
+        return fail(why, ERR_DIGEST_MISMATCH, "Size mismatch: expected %lld got %lld",
+                    (long long)p->size, (long long)p->blob.size);
+    if (want->kinds & DIGEST_SHA256)
+        e = digest_compare("SHA-256", want->sha256, got->sha256, 32, why);
+    if (!e && want->kinds & DIGEST_SHA1)
+        e = digest_compare("SHA-1", want->sha1, got->sha1, 20, why);
+    if (!e && want->kinds & DIGEST_MD5)
+        e = digest_compare("MD5", want->md5, got->md5, 16, why);
+    if (!e && want->kinds & DIGEST_SHA512)
+        e = digest_compare("SHA-512", want->sha512, got->sha512, 64, why);
+    return e;
 }
 
 static void on_finished(struct blob_put *blob, enum err e, const struct why *why, void *arg)
@@ -205,6 +227,8 @@ static void on_finished(struct blob_put *blob, enum err e, const struct why *why
         return;
     }
     p->blob_open = false;
+    p->result.size = p->blob.size;
+    p->result.digests = p->blob.digests;
     if ((e = digests_compare(p, &text)))
         put_end(p, e, &text);
     else
@@ -389,7 +413,26 @@ static enum err expect_list(struct put *p, const char *header, struct why *why)
     return e;
 }
 
-static enum err put_expect(struct put *p, struct why *why)
+/* What the order expects besides the headers that every PUT may have. */
+static enum err expect_order(struct put *p, const struct digest_values *more, struct why *why)
+{
+    struct digest_values *d = &p->expected;
+
+    if ((d->kinds & more->kinds & DIGEST_SHA256 && memcmp(d->sha256, more->sha256, 32)) ||
+        (d->kinds & more->kinds & DIGEST_SHA1 && memcmp(d->sha1, more->sha1, 20)) ||
+        (d->kinds & more->kinds & DIGEST_MD5 && memcmp(d->md5, more->md5, 16)))
+        return fail(why, ERR_BAD_REQUEST, "two headers announce different digests");
+    if (more->kinds & DIGEST_SHA256)
+        memcpy(d->sha256, more->sha256, 32);
+    if (more->kinds & DIGEST_SHA1)
+        memcpy(d->sha1, more->sha1, 20);
+    if (more->kinds & DIGEST_MD5)
+        memcpy(d->md5, more->md5, 16);
+    d->kinds |= more->kinds & (DIGEST_SHA256 | DIGEST_SHA1 | DIGEST_MD5);
+    return OK;
+}
+
+static enum err put_expect(struct put *p, const struct registry_put_order *order, struct why *why)
 {
     const char *md5 = http_header(p->req, "content-md5");
     struct digest_values *d = &p->expected;
@@ -401,7 +444,8 @@ static enum err put_expect(struct put *p, struct why *why)
         (md5 && (e = expect_base64(&p->arena, md5, strlen(md5), "Content-MD5", DIGEST_MD5, d->md5,
                                    16, &d->kinds, why))) ||
         (e = expect_list(p, "digest", why)) || (e = expect_list(p, "content-digest", why)) ||
-        (e = expect_list(p, "repr-digest", why)))
+        (e = expect_list(p, "repr-digest", why)) ||
+        (e = expect_order(p, &order->expected, why)))
         return e;
     p->kinds |= d->kinds | DIGEST_SHA256;
     return OK;
@@ -425,7 +469,8 @@ static enum err put_conditions(struct put *p, struct why *why)
     return OK;
 }
 
-static enum err put_check(struct put *p, const struct repo *repo, struct why *why)
+static enum err put_check(struct put *p, const struct repo *repo,
+                          const struct registry_put_order *order, struct why *why)
 {
     const char *store = repo_entry_of(repo)->store;
     enum err e;
@@ -438,13 +483,14 @@ static enum err put_check(struct put *p, const struct repo *repo, struct why *wh
         return fail(why, ERR_URI_TOO_LONG, "the path is longer than %d bytes", LIMIT_PATH);
     if (p->max > 0 && p->req->content_length > p->max)
         return fail(why, ERR_TOO_BIG, "the repository takes %lld bytes at most", (long long)p->max);
-    if ((e = put_expect(p, why)))
+    if ((e = put_expect(p, order, why)))
         return e;
     return put_conditions(p, why);
 }
 
-void registry_put(struct http_request *req, const struct repo *repo, const char *path,
-                  const char *content_type, unsigned digest_kinds, registry_put_cb *done)
+void registry_put_as(struct http_request *req, const struct repo *repo, const char *path,
+                     const char *content_type, unsigned digest_kinds,
+                     const struct registry_put_order *order, registry_put_cb *done)
 {
     struct put *p = calloc(1, sizeof *p);
     struct why why = { "" };
@@ -459,7 +505,11 @@ void registry_put(struct http_request *req, const struct repo *repo, const char 
     p->max = repo->content_length_max;
     p->path = arena_strdup(&p->arena, path);
     p->content_type = content_type ? arena_strdup(&p->arena, content_type) : NULL;
-    p->owner = req->user ? arena_strdup(&p->arena, req->user) : NULL;
+    const char *owner = order->owner ? order->owner : req->user;
+    p->owner = owner ? arena_strdup(&p->arena, owner) : NULL;
+    p->op = order->op;
+    p->session = order->session;
+    p->size = order->size;
     p->kinds = digest_kinds;
     p->link = arena_alloc(&req->arena, sizeof *p->link);
     p->link->put = p;
@@ -467,9 +517,16 @@ void registry_put(struct http_request *req, const struct repo *repo, const char 
     p->wait.home = &p->worker->loop;
     p->wait.done = on_key;
     /* The store first: that its alias points elsewhere now makes keys worthless that are still there. */
-    if ((e = put_check(p, repo, &why)) ||
+    if ((e = put_check(p, repo, order, &why)) ||
         (e = store_ref(p->worker->registry, p->store_name, &p->store, &why)))
         put_end(p, e, &why);
     else if (keys_take(p->store_name, &p->wait))
         put_recv(p);
+}
+
+void registry_put(struct http_request *req, const struct repo *repo, const char *path,
+                  const char *content_type, unsigned digest_kinds, registry_put_cb *done)
+{
+    registry_put_as(req, repo, path, content_type, digest_kinds,
+                    &(struct registry_put_order){ .op = "artifact.put", .size = -1 }, done);
 }

@@ -84,7 +84,9 @@ static const char *action_of(const struct audit_trace *trace, const json_t *args
 void audit_end(struct txn *t, const json_t *args, const json_t *result, bool changed,
                struct audit_trace *trace)
 {
-    if (trace->wanted && changed) {
+    /* A repetition changes no more than what its bytes were reserved under. */
+    bool repeated = json_is_true(json_object_get(result, "already"));
+    if (trace->wanted && changed && !repeated) {
         const char *action = action_of(trace, args, result);
         const char *actor = arg_text(trace->envelope, "actor");
         if (!actor && trace->envelope)

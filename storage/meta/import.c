@@ -138,6 +138,24 @@ static enum err already(struct txn *t, const json_t *args, json_t **ret_result, 
     return e;
 }
 
+static bool same(const struct digest_column *given, bool there, const void *kept, size_t size)
+{
+    return !given->there || !there || memcmp(given->bytes, kept, size) == 0;
+}
+
+/* Without bytes the client's word is compared, as far as it was given both times. */
+static bool told_same(const struct import_session *s, const json_t *args)
+{
+    const json_t *session = json_object_get(args, "session");
+    const struct digest_values *d = &s->digests;
+    struct digest_column sha256, sha1, md5;
+    return s->size == arg_int(args, "size", 0) && digest_arg(session, "sha256", 32, &sha256) &&
+           digest_arg(session, "sha1", 20, &sha1) && digest_arg(session, "md5", 16, &md5) &&
+           same(&sha256, d->kinds & DIGEST_SHA256, d->sha256, 32) &&
+           same(&sha1, d->kinds & DIGEST_SHA1, d->sha1, 20) &&
+           same(&md5, d->kinds & DIGEST_MD5, d->md5, 16);
+}
+
 /* A key that is known: the same import again (OK, *ret_again), one to do anew (OK), or another. */
 static enum err known(const struct import_session *s, const json_t *args, bool metadata_only,
                       bool *ret_again, struct why *why)
@@ -148,8 +166,8 @@ static enum err known(const struct import_session *s, const json_t *args, bool m
         s->metadata_only != metadata_only)
         return fail(why, ERR_CONFLICT, "the idempotency key was used for another import");
     if (metadata_only) {
-        *ret_again = true;
-        return OK;
+        *ret_again = told_same(s, args);
+        return *ret_again ? OK : fail(why, ERR_CONFLICT, "the idempotency key was used for other bytes");
     }
     if (s->replaced)
         return fail(why, ERR_CONFLICT, "the artifact has been replaced since it was imported under "

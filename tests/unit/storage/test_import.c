@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Imports on a real replica: the key and the artifact come together, a key is for one import, old keys go,
+ * and no query scans. */
+#include "fx_meta.h"
+
+#include "pantera/meta_import.h"
+#include "storage/meta/internal.h"
+
+static struct fx_meta fx;
+
+static int open_it(void **state)
+{
+    fx_meta_open(&fx);
+    fx_meta_basics(&fx);
+    return 0;
+}
+
+static int close_it(void **state)
+{
+    fx_meta_close(&fx);
+    return 0;
+}
+
+static enum err put(const char *key, const char *path, const char *blob, unsigned digest)
+{
+    json_t *result = NULL;
+    assert_int_equal(fx_reserve(&fx, "a", "default", blob), OK);
+    enum err e = fx_run(&fx, "import.put",
+                        json_pack("{s:i, s:s, s:s, s:s, s:i, s:o, s:{s:s, s:s}}", "repo_id", 1, "path", path,
+                                  "store", "default", "key", blob, "size", 3, "sha256",
+                                  json_sprintf("%064x", digest), "session", "key", key, "repo_type", "file"),
+                        &result);
+    bool already = json_is_true(json_object_get(result, "already"));
+    json_decref(result);
+    return e ? e : already ? ERR_AGAIN : OK;
+}
+
+static void a_key_is_for_one_import(void **state)
+{
+    struct import_session s;
+    assert_int_equal(import_get(fx.reader, &fx.arena, "k", &s), ERR_NOT_FOUND);
+    assert_int_equal(put("k", "a", "blobs/aa/1", 1), OK);
+    assert_int_equal(import_get(fx.reader, &fx.arena, "k", &s), OK);
+    assert_true(s.present);
+    assert_false(s.replaced);
+    assert_string_equal(s.path, "a");
+    assert_int_equal(put("k", "a", "blobs/aa/2", 1), ERR_AGAIN);
+    assert_int_equal(put("k", "b", "blobs/aa/3", 1), ERR_CONFLICT);
+    assert_int_equal(put("k", "a", "blobs/aa/4", 2), ERR_CONFLICT);
+    /* Deleted: done again. Replaced: not undone. */
+    assert_int_equal(fx_run(&fx, "artifact.delete", json_pack("{s:i, s:s}", "repo_id", 1, "path", "a"), NULL),
+                     OK);
+    assert_int_equal(put("k", "a", "blobs/aa/5", 1), OK);
+    assert_int_equal(fx_store(&fx, 1, "a", 9), OK);
+    assert_int_equal(put("k", "a", "blobs/aa/6", 1), ERR_CONFLICT);
+}
+
+static void old_keys_go(void **state)
+{
+    struct import_session s;
+    assert_int_equal(put("k1", "a", "blobs/aa/1", 1), OK);
+    int64_t then = fx.now_ms;
+    assert_int_equal(put("k2", "b", "blobs/aa/2", 2), OK);
+    assert_true(import_sweep_due(fx.reader, then + 1));
+    assert_int_equal(fx_run(&fx, "import.sweep", json_pack("{s:I}", "before_ms", (json_int_t)then + 1), NULL),
+                     OK);
+    assert_false(import_sweep_due(fx.reader, then + 1));
+    assert_int_equal(import_get(fx.reader, &fx.arena, "k1", &s), ERR_NOT_FOUND);
+    assert_int_equal(import_get(fx.reader, &fx.arena, "k2", &s), OK);
+}
+
+static unsigned explained;
+static int on_statement(unsigned kind, void *arg, void *stmt, void *text)
+{
+    char explain[4096];
+    sqlite3_stmt *plan;
+    snprintf(explain, sizeof explain, "EXPLAIN QUERY PLAN %s", sqlite3_sql(stmt));
+    assert_int_equal(sqlite3_prepare_v2(fx.meta->connection.db, explain, -1, &plan, NULL), SQLITE_OK);
+    while (sqlite3_step(plan) == SQLITE_ROW) {
+        const char *step = (const char *)sqlite3_column_text(plan, 3);
+        explained++;
+        if (strstr(step, "SCAN") || strstr(step, "TEMP B-TREE"))
+            print_error("%s: %s\n", step, sqlite3_sql(stmt)), _fail(__FILE__, __LINE__);
+    }
+    sqlite3_finalize(plan);
+    return 0;
+}
+
+static void no_query_scans(void **state)
+{
+    struct import_session s;
+    sqlite3_trace_v2(fx.reader->connection.db, SQLITE_TRACE_STMT, on_statement, NULL);
+    (void)import_get(fx.reader, &fx.arena, "k", &s);
+    (void)import_sweep_due(fx.reader, 1);
+    sqlite3_trace_v2(fx.reader->connection.db, 0, NULL, NULL);
+    assert_true(explained >= 4); /* three tables and the sweep's index */
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, open_it, close_it)
+    const struct CMUnitTest tests[] = { T(a_key_is_for_one_import), T(old_keys_go), T(no_query_scans) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
