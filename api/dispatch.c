@@ -6,6 +6,7 @@
 #include "api/internal.h"
 #include "api/settings.h"
 #include "pantera/limits.h"
+#include "pantera/text.h"
 
 static struct http_router *router;
 
@@ -77,6 +78,8 @@ void api_on_request(struct http_request *req)
         http_set_header(req, "Allow", allow);
     if (e == ERR_NOT_FOUND && !*why.text)
         fail(&why, e, "no such endpoint");
+    if (!e)
+        e = query_check(&req->arena, req->query, &why);
     if (e) {
         req->route = NULL;
         api_fail(req, e, &why);
@@ -90,6 +93,7 @@ void api_on_refused(struct http_request *req, enum err e, const char *text)
 {
     struct why why = { "" };
     metrics_began(req);
+    http_set_header(req, "Access-Control-Allow-Origin", "*");
     if (text)
         fail(&why, e, "%s", text);
     api_fail(req, e, &why);

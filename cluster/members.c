@@ -49,7 +49,8 @@ static bool started(struct cluster *c, int status, struct proposal *p, const cha
     log_info("cluster", "%s member %d: %s", what, id, raft_strerror(status));
     if (p) {
         struct why why = { "" };
-        enum err e = status == RAFT_NOTFOUND ? ERR_NOT_FOUND : ERR_CONFLICT;
+        bool unknown = status == RAFT_NOTFOUND || status == RAFT_BADID;
+        enum err e = unknown ? ERR_NOT_FOUND : ERR_CONFLICT;
         fail(&why, e, "%s member %d: %s", what, id, raft_strerror(status));
         proposal_finish(c, p, e, &why, NULL, 0);
     }

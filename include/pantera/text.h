@@ -34,6 +34,9 @@ enum err path_normalise(struct arena *a, const char *raw, size_t length, char **
                         struct why *why);
 /* Query string value of `name`, decoded; NULL if absent (or undecodable). Borrows nothing. */
 char *query_get(struct arena *a, const char *query, const char *name);
+/* ERR_BAD_REQUEST where query_get would find a value and could not give it: a filter that was meant must not
+ * be taken for none. */
+enum err query_check(struct arena *a, const char *query, struct why *why);
 /* A name of a user, role, repository or alias: 1 to LIMIT_NAME bytes of valid UTF-8, no control
  * bytes, none of / \ % ? # : and not "." or "..". */
 bool name_valid(const char *name);

@@ -260,6 +260,17 @@ enum err path_normalise(struct arena *a, const char *raw, size_t length, char **
     return e;
 }
 
+enum err query_check(struct arena *a, const char *query, struct why *why)
+{
+    size_t n = strlen(query);
+    char *text = arena_strndup(a, query, n);
+    if (!percent_decode(text, n, text, &n))
+        return fail(why, ERR_BAD_REQUEST, "query has a broken percent escape");
+    if (memchr(text, 0, n) || !utf8_valid(text, n))
+        return fail(why, ERR_BAD_REQUEST, "query is not valid UTF-8");
+    return OK;
+}
+
 char *query_get(struct arena *a, const char *query, const char *name)
 {
     size_t name_length = strlen(name);

@@ -376,6 +376,17 @@ static void query_values_are_found_and_decoded(void **state)
     }
 }
 
+static void broken_queries_are_refused(void **state)
+{
+    static const char *const good[] = { "", "a=1&b=%41", "q=%C3%A9", "&&=" };
+    static const char *const bad[] = { "q=%", "q=%zz", "q=%00", "q=%ff", "%=1" };
+    struct why why;
+    for (size_t i = 0; i < COUNT(good); i++)
+        assert_int_equal(query_check(*state, good[i], &why), OK);
+    for (size_t i = 0; i < COUNT(bad); i++)
+        assert_int_equal(query_check(*state, bad[i], &why), ERR_BAD_REQUEST);
+}
+
 static void hashes_differ_and_repeat(void **state)
 {
     assert_int_equal(hash_text("abc"), hash_bytes("abc", 3));
@@ -402,6 +413,7 @@ int main(void)
         T(base64_that_is_malformed_is_refused), T(utf8_sequences_are_measured),
         T(constant_time_comparison_compares), T(names_are_judged),
         T(reserved_repository_names_are_known), T(query_values_are_found_and_decoded),
+        T(broken_queries_are_refused),
         T(hashes_differ_and_repeat),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
