@@ -27,16 +27,17 @@ struct search_repo {
     int64_t id;
     const char *name, *type;
 };
-/* All of them, in order of names. */
+/* All of them, in order of names. *ret_whole: no document is left of a repository that was deleted. */
 void search_repos(struct meta_reader *r, struct arena *a, struct search_repo **ret,
-                  unsigned *ret_count);
+                  unsigned *ret_count, bool *ret_whole);
 
 enum search_sort { SEARCH_BY_RELEVANCE, SEARCH_BY_NAME, SEARCH_BY_VERSION, SEARCH_BY_CREATED };
 struct search_query {
     const struct search_node *root;
     const struct search_repo *repos; /* those that the caller may read */
     unsigned repo_count;
-    bool everything;                 /* and there are no others */
+    bool everything;                 /* and the index holds no others (ret_whole) */
+    bool facets;                     /* wanted: ret->repo_counts */
     enum search_sort sort;
     bool descending;
     int64_t offset, limit;
@@ -50,6 +51,7 @@ struct search_result {
     unsigned count;
     int64_t total;                   /* at most SEARCH_COUNTED + 1 */
     bool exact;                      /* total is not just a lower bound */
+    int64_t *repo_counts;            /* NULL, or of each of the query's repositories: their sum is total */
 };
 /* BAD_REQUEST: more than SEARCH_COUNTED matches can't be sorted by name or version. */
 enum err search_run(struct meta_reader *r, struct arena *a, const struct search_query *q,

@@ -56,5 +56,6 @@ bool change_fits(sqlite3 *db, const void *changeset, int size);
 /* search_build.c: see meta_idle. Its tables are there from this migration on. */
 enum { SEARCH_SCHEMA = 3 };
 bool search_build_step(struct connection *c);
+bool search_build_once(struct connection *c); /* one transaction of it */
 
 #endif

@@ -218,6 +218,12 @@ enum { NEWEST, OLDEST, RANKED, NAME_UP, NAME_DOWN, VERSION_UP, VERSION_DOWN, ORD
       [VERSION_UP] = SORTED(t, "a.version COLLATE NOCASE, d"),                                      \
       [VERSION_DOWN] = SORTED(t, "a.version COLLATE NOCASE DESC, d DESC") }
 
+/* Only the index of `artifact` is read: it holds the primary key. */
+#define FACETS(t)                                                                                   \
+    "SELECT a.repo_id, count(*) FROM (SELECT rowid AS d FROM " t " WHERE " t " MATCH ?1 LIMIT ?2) "  \
+    "CROSS JOIN artifact a ON a.doc = d GROUP BY a.repo_id"
+
+static const char *const facets[2] = { FACETS("local_search_a"), FACETS("local_search_b") };
 static const char *const counts[2] = { COUNT("local_search_a"), COUNT("local_search_b") };
 static const char *const pages[2][ORDERS] = { STATEMENTS("local_search_a"),
                                               STATEMENTS("local_search_b") };
@@ -230,6 +236,25 @@ static int64_t count_matches(struct meta_reader *r, int active, const char *matc
     sql_bind(q, "si", match, (int64_t)SEARCH_COUNTED + 1);
     if (sql_row(q))
         n = sql_int(q, 0);
+    sql_end(q);
+    return n;
+}
+
+/* The same, by repository. */
+static int64_t count_by_repo(struct meta_reader *r, int active, const char *match,
+                             const struct search_query *query, int64_t *ret_counts)
+{
+    struct sql *q = sql_read(r, facets[active]);
+    int64_t n = 0;
+
+    sql_bind(q, "si", match, (int64_t)SEARCH_COUNTED + 1);
+    while (sql_row(q))
+        for (unsigned i = 0; i < query->repo_count; i++)
+            if (query->repos[i].id == sql_int(q, 0)) {
+                ret_counts[i] = sql_int(q, 1);
+                n += ret_counts[i];
+                break;
+            }
     sql_end(q);
     return n;
 }
@@ -296,7 +321,12 @@ enum err search_run(struct meta_reader *r, struct arena *a, const struct search_
         e = fail(why, ERR_UNAVAILABLE, "the cluster is being upgraded; try again");
         goto out;
     }
-    ret->total = count_matches(r, active, match);
+    if (q->facets) {
+        ret->repo_counts = arena_alloc(a, (q->repo_count + 1) * sizeof *ret->repo_counts);
+        ret->total = count_by_repo(r, active, match, q, ret->repo_counts);
+    } else {
+        ret->total = count_matches(r, active, match);
+    }
     ret->exact = ret->total <= SEARCH_COUNTED;
     if (!ret->exact && (q->sort == SEARCH_BY_NAME || q->sort == SEARCH_BY_VERSION)) {
         e = fail(why, ERR_BAD_REQUEST, "more than %d results can't be sorted: narrow the query",
@@ -313,12 +343,17 @@ out:
 /* --- repositories, locate --- */
 
 void search_repos(struct meta_reader *r, struct arena *a, struct search_repo **ret,
-                  unsigned *ret_count)
+                  unsigned *ret_count, bool *ret_whole)
 {
-    struct sql *q = sql_read(r, "SELECT id, name, type FROM repository ORDER BY name");
+    struct sql *q;
     unsigned n = 0, room = 64;
     struct search_repo *rows = arena_alloc(a, room * sizeof *rows);
 
+    sql_snapshot_begin(r);
+    q = sql_read(r, "SELECT 1 FROM repo_sweep LIMIT 1");
+    *ret_whole = !sql_row(q);
+    sql_end(q);
+    q = sql_read(r, "SELECT id, name, type FROM repository ORDER BY name");
     while (sql_row(q)) {
         if (n == room) {
             struct search_repo *more = arena_alloc(a, 2 * room * sizeof *more);
@@ -329,6 +364,7 @@ void search_repos(struct meta_reader *r, struct arena *a, struct search_repo **r
         rows[n++] = (struct search_repo){ sql_int(q, 0), sql_str(q, 1, a), sql_str(q, 2, a) };
     }
     sql_end(q);
+    sql_snapshot_end(r);
     *ret = rows;
     *ret_count = n;
 }

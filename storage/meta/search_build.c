@@ -114,18 +114,26 @@ static void step(struct txn *t, const struct state *s)
     }
 }
 
-bool search_build_step(struct connection *c)
+bool search_build_once(struct connection *c)
 {
     struct txn t = { .connection = c };
-    uint64_t end = clock_mono_ms() + STEP_MS;
     struct state s;
 
+    if (!state_read(&t, &s) || (!strcmp(s.phase, "idle") && s.wanted <= s.generation))
+        return false;
+    check(!sql_do(&t, "BEGIN IMMEDIATE", ""));
+    step(&t, &s);
+    check(!sql_do(&t, "COMMIT", ""));
+    return true;
+}
+
+bool search_build_step(struct connection *c)
+{
+    uint64_t end = clock_mono_ms() + STEP_MS;
+
     do {
-        if (!state_read(&t, &s) || (!strcmp(s.phase, "idle") && s.wanted <= s.generation))
+        if (!search_build_once(c))
             return false;
-        check(!sql_do(&t, "BEGIN IMMEDIATE", ""));
-        step(&t, &s);
-        check(!sql_do(&t, "COMMIT", ""));
     } while (clock_mono_ms() < end);
     return true;
 }
