@@ -480,15 +480,28 @@ void guard_flush(struct guard *g)
     }
 }
 
+/* Rule 11. 0.15.0's disk says "closed" again for each of its threads that ends after it has said so, and
+ * raft frees its own once more each time. */
+static void on_io_closed(struct raft_io *io)
+{
+    struct guard *g = guard_of(io);
+    raft_io_close_cb cb = g->closed;
+
+    g->closed = NULL;
+    if (cb)
+        cb(io);
+}
+
 static void guarded_close(struct raft_io *io, raft_io_close_cb cb)
 {
     struct guard *g = guard_of(io);
     g->closing = true;
+    g->closed = cb;
     complete_sends(g, true);
     free(g->sent);
     g->sent = NULL;
     g->sent_count = g->sent_room = 0;
-    g->inner.close(io, cb);
+    g->inner.close(io, on_io_closed);
 }
 
 #if GUARD_RULES

@@ -80,6 +80,7 @@ struct guard {
     raft_io_recv_cb recv;
     raft_io_snapshot_put_cb put_cb;
     bool started, closing, putting;
+    raft_io_close_cb closed;     /* raft's, until it was told */
     bool beat_due;  /* guard_heartbeat_now was asked inside of libraft */
     bool held_back; /* rule 3 held something back in this term */
     unsigned depth; /* we are inside of libraft or of a hook */
