@@ -26,5 +26,6 @@ struct request_figures {
 /* Sums over all nodes in `count` buckets of `width` minutes from `first_minute`, written to ret. */
 void dashboard_requests(struct meta_reader *r, int64_t first_minute, int64_t width, unsigned count,
                         struct request_figures *ret);
+extern const char dashboard_repositories_sql[], dashboard_requests_sql[]; /* for the test of their plans */
 
 #endif

@@ -35,13 +35,15 @@ void stats_drop(struct txn *t, int64_t repo_id)
         check(!sql_do(t, "DELETE FROM repository_stats WHERE repo_id = ?", "i", repo_id));
 }
 
+const char dashboard_repositories_sql[] =
+    "SELECT r.id, r.name, r.type, r.config, ifnull(s.artifact_count, 0), ifnull(s.bytes, 0), "
+        "(SELECT count(*) FROM cooldown_block b WHERE b.repo_id = r.id AND b.until_ms > ?1) "
+        "FROM repository r LEFT JOIN repository_stats s ON s.repo_id = r.id ORDER BY r.name";
+
 void dashboard_repositories(struct meta_reader *r, int64_t now_ms,
                             void (*each)(const struct repository_figures *f, void *arg), void *arg)
 {
-    struct sql *q = sql_read(r,
-        "SELECT r.id, r.name, r.type, r.config, ifnull(s.artifact_count, 0), ifnull(s.bytes, 0), "
-        "(SELECT count(*) FROM cooldown_block b WHERE b.repo_id = r.id AND b.until_ms > ?1) "
-        "FROM repository r LEFT JOIN repository_stats s ON s.repo_id = r.id ORDER BY r.name");
+    struct sql *q = sql_read(r, dashboard_repositories_sql);
 
     sql_bind(q, "i", now_ms);
     while (sql_row(q)) {
@@ -55,12 +57,14 @@ void dashboard_repositories(struct meta_reader *r, int64_t now_ms,
     sql_end(q);
 }
 
+const char dashboard_requests_sql[] =
+        "SELECT (minute - ?1) / ?2, sum(requests), sum(errors), sum(bytes_in), sum(bytes_out) "
+        "FROM request_minute WHERE minute >= ?1 AND minute < ?1 + ?2 * ?3 GROUP BY 1";
+
 void dashboard_requests(struct meta_reader *r, int64_t first_minute, int64_t width, unsigned count,
                         struct request_figures *ret)
 {
-    struct sql *q = sql_read(r,
-        "SELECT (minute - ?1) / ?2, sum(requests), sum(errors), sum(bytes_in), sum(bytes_out) "
-        "FROM request_minute WHERE minute >= ?1 AND minute < ?1 + ?2 * ?3 GROUP BY 1");
+    struct sql *q = sql_read(r, dashboard_requests_sql);
 
     memset(ret, 0, count * sizeof *ret);
     sql_bind(q, "iii", first_minute, width, (int64_t)count);

@@ -395,6 +395,24 @@ static void client_stall_times_out(void **state)
     assert_int_equal(total.r.err, ERR_UPSTREAM_TIMEOUT);
 }
 
+/* What the cluster's settings say holds for upstreams only, and only where the request says nothing. */
+static void client_upstreams_have_times_of_their_own(void **state)
+{
+    struct fx *f = *state;
+    struct call upstream = { .r.upstream = true }, other = { .r.total_timeout_ms = 600 },
+                own = { .r = { .upstream = true, .total_timeout_ms = 600 } };
+    client_set_timeouts(f->client, 0, 0, 200);
+    uint64_t start = clock_mono_ms();
+    call_run(f, &upstream, "GET", "/hang");
+    assert_int_equal(upstream.r.err, ERR_UPSTREAM_TIMEOUT);
+    assert_in_range(clock_mono_ms() - start, 150, 500);
+    start = clock_mono_ms();
+    call_run(f, &other, "GET", "/hang");
+    call_run(f, &own, "GET", "/hang");
+    assert_in_range(clock_mono_ms() - start, 1100, 4000);
+    client_set_timeouts(f->client, 0, 0, 0);
+}
+
 static void client_reports_a_cut_answer_and_no_server(void **state)
 {
     struct fx *f = *state;
@@ -541,6 +559,7 @@ int main(void)
         CASE(client_sends_a_whole_body),
         CASE(client_sends_a_pulled_body),
         CASE(client_stall_times_out),
+        CASE(client_upstreams_have_times_of_their_own),
         CASE(client_reports_a_cut_answer_and_no_server),
         CASE(client_caps_response_headers),
         CASE(client_cancel_ends_once),

@@ -145,13 +145,45 @@ static void the_migration_counts_what_is_there(void **state)
     assert_counted(1);
 }
 
+static char *plan_of(const char *text)
+{
+    char path[96], *plan = arena_alloc(&fx.arena, 4096);
+    sqlite3 *db;
+    sqlite3_stmt *stmt;
+    snprintf(path, sizeof path, "%s/" META_FILE, fx.dir);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    char *sql = arena_printf(&fx.arena, "EXPLAIN QUERY PLAN %s", text);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+    while (sqlite3_step(stmt) == SQLITE_ROW) {
+        strncat(plan, (const char *)sqlite3_column_text(stmt, 3), 1000);
+        strncat(plan, "\n", 2);
+    }
+    sqlite3_finalize(stmt);
+    sqlite3_close(db);
+    return plan;
+}
+
+/* One row a repository, in the order of an index; nothing is counted but what is blocked, by its index. */
+static void no_figure_is_a_scan(void **state)
+{
+    const char *plan = plan_of(dashboard_repositories_sql);
+    const char *scan = strstr(plan, "SCAN r USING INDEX");
+    assert_non_null(scan);
+    assert_null(strstr(scan + 4, "SCAN"));
+    assert_non_null(strstr(plan, "SEARCH s USING INTEGER PRIMARY KEY"));
+    assert_non_null(strstr(plan, "SEARCH b USING COVERING INDEX cooldown_block_by_repo"));
+    plan = plan_of(dashboard_requests_sql);
+    assert_non_null(strstr(plan, "SEARCH request_minute USING PRIMARY KEY (minute>? AND minute<?)"));
+    assert_null(strstr(plan, "SCAN"));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(figures_follow_every_change), TEST(a_block_is_counted_until_it_ends),
         TEST(minutes_add_up_and_old_ones_go), TEST(nonsense_is_refused),
-        TEST(the_migration_counts_what_is_there),
+        TEST(the_migration_counts_what_is_there), TEST(no_figure_is_a_scan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
