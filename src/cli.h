@@ -72,6 +72,8 @@ const char *cli_password(struct cli *cli, const char *prompt, const char *variab
 
 /* --- output: cli_print.c --- */
 void cli_print_json(const json_t *value);
+/* Names come from others: no control character of theirs reaches the terminal. */
+void cli_tame(char *text);
 /* Columns "TITLE:member", NULL at the end; arrays are joined, what could steer a terminal is shown as '?'. */
 void cli_table(const json_t *rows, const char *const columns[]);
 /* JSON with --json, else the table. Takes rows. */

@@ -16,8 +16,8 @@ void cli_print_json(const json_t *value)
     putchar('\n');
 }
 
-/* Names come from others: no control character of theirs reaches the terminal. C1 too (0xc2 0x80-0x9f). */
-static void tame(char *text)
+/* C1 controls too (0xc2 0x80-0x9f). */
+void cli_tame(char *text)
 {
     for (unsigned char *p = (unsigned char *)text; *p; p++) {
         if (*p < 0x20 || *p == 0x7f)
@@ -52,7 +52,7 @@ static char *cell(const json_t *value)
         text = strdup("-");
     }
     check(text);
-    tame(text);
+    cli_tame(text);
     return text;
 }
 

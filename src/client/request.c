@@ -160,14 +160,16 @@ static bool add_header(struct client_private *p, const char *line)
 static bool set_headers(struct client_private *p)
 {
     const struct client_request *r = p->request;
-    bool good = true, has_type = false;
+    bool good = true, has_type = false, has_expect = false;
     for (const char *const *h = r->headers; good && h && *h; h++) {
         has_type = has_type || strncasecmp(*h, "content-type:", 13) == 0;
+        has_expect = has_expect || strncasecmp(*h, "expect:", 7) == 0;
         good = add_header(p, *h);
     }
     if (!has_type)
         good = good && add_header(p, "Content-Type:");
-    good = good && add_header(p, "Expect:");
+    if (!has_expect)
+        good = good && add_header(p, "Expect:");
     curl_easy_setopt(p->easy, CURLOPT_HTTPHEADER, p->headers);
     return good;
 }
