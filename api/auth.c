@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/internal.h"
+#include "api/sign_in.h"
 #include "pantera/clock.h"
 #include "pantera/ids.h"
 #include "pantera/meta_token.h"
@@ -112,7 +113,7 @@ static void sign_in(struct http_request *req, json_t *body)
     const char *code = api_string(body, "mfa_code", &bad);
     if (bad || !name || !pass)
         api_fail_text(req, ERR_BAD_REQUEST, "expected {\"name\": text, \"pass\": text}");
-    else
+    else if (!sso_password_try(req, name, pass, code))
         auth_login(worker_of(req)->auth, req, name, pass, signed_in, (void *)(uintptr_t)code);
 }
 

@@ -16,9 +16,11 @@
 struct provider {
     const char *type, *issuer, *client_id, *client_secret, *scope; /* client_secret NULL: a public client */
     const char *groups_claim, *username_claim, *default_role, *ca_file;
+    const char *redirect_uri;  /* or NULL */
+    const char *authn_url;     /* Okta's authentication API */
     const json_t *config; /* callbacks, groups, domains */
     int64_t id;
-    bool enabled, plain_http;
+    bool enabled, plain_http, password_login;
 };
 
 /* What a client puts: unknown members, wrong kinds and addresses that are not https are refused. */
@@ -54,6 +56,15 @@ typedef void sso_exchange_cb(struct http_request *req, enum err e, const struct 
 /* `taken`: the result of sso.take. Exchanges the code, verifies the id_token, reads it. */
 void sso_exchange(struct auth *a, struct client *c, struct http_request *req, const struct provider *p,
                   const json_t *taken, const char *code, sso_exchange_cb *done);
+/* With a password that the provider checks. UNAUTHORIZED: it said no. FORBIDDEN: the password was right,
+ * that is not enough, and why is for the client. Else it could not be asked. */
+struct sso_password {
+    const char *name, *password, *mfa_code; /* mfa_code: or NULL */
+};
+bool provider_takes_passwords(const struct provider *p);
+bool provider_takes_name(const struct provider *p, const char *name); /* user-domains */
+void sso_password(struct auth *a, struct client *c, struct http_request *req, const struct provider *p,
+                  const struct sso_password *given, sso_exchange_cb *done);
 /* Who may sign in, and with which roles. *ret_roles: a new reference, or NULL: leave them as they are. */
 enum err sso_admit(const struct provider *p, const struct sso_identity *who, json_t **ret_roles,
                    struct why *why);

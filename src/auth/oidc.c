@@ -15,29 +15,36 @@ enum { KEYS_AGAIN_MS = 1000 };
 
 /* --- the URL for the browser: OIDC Core §3.1.2.1, RFC 7636 §4.3 --- */
 
-static void start_finish(struct flow *f, const struct fetched *d)
+const char *flow_authorize_url(struct flow *f, const struct fetched *d)
 {
     struct arena *a = &f->arena;
-    const struct seal_key *key = cluster_seal_key(f->auth->o.cluster);
     unsigned char random[32], hash[32];
     char state[33], nonce[33];
     random_hex(state, 16);
     random_hex(nonce, 16);
     random_bytes(random, sizeof random);
-    const char *verifier = base64url_encode(a, random, sizeof random), *known = sso_state_hash(a, state);
-    sha256(verifier, strlen(verifier), hash);
+    f->state = arena_strdup(a, state);
+    f->nonce = arena_strdup(a, nonce);
+    f->verifier = base64url_encode(a, random, sizeof random);
+    sha256(f->verifier, strlen(f->verifier), hash);
+    return arena_printf(a, "%s%cclient_id=%s&response_type=code&scope=%s&redirect_uri=%s&state=%s&nonce=%s"
+                        "&code_challenge=%s&code_challenge_method=S256", d->authorize_url,
+                        strchr(d->authorize_url, '?') ? '&' : '?',
+                        percent_encode(a, f->provider.client_id, false),
+                        percent_encode(a, f->provider.scope, false), percent_encode(a, f->callback, false),
+                        state, nonce, base64url_encode(a, hash, sizeof hash));
+}
+
+static void start_finish(struct flow *f, const struct fetched *d)
+{
+    struct arena *a = &f->arena;
+    const struct seal_key *key = cluster_seal_key(f->auth->o.cluster);
+    const char *url = flow_authorize_url(f, d), *known = sso_state_hash(a, f->state);
     struct sso_start s = {
-        .state = state,
-        .url = arena_printf(a, "%s%cclient_id=%s&response_type=code&scope=%s&redirect_uri=%s&state=%s"
-                            "&nonce=%s&code_challenge=%s&code_challenge_method=S256", d->authorize_url,
-                            strchr(d->authorize_url, '?') ? '&' : '?',
-                            percent_encode(a, f->provider.client_id, false),
-                            percent_encode(a, f->provider.scope, false),
-                            percent_encode(a, f->callback, false), state, nonce,
-                            base64url_encode(a, hash, sizeof hash)),
+        .state = f->state, .url = url,
         .operation = json_pack("{s:s, s:I, s:s, s:s, s:s}", "state", known, "provider",
-                               (json_int_t)f->provider.id, "callback", f->callback, "nonce", nonce,
-                               "verifier", seal(a, key, known, verifier, strlen(verifier))),
+                               (json_int_t)f->provider.id, "callback", f->callback, "nonce", f->nonce,
+                               "verifier", seal(a, key, known, f->verifier, strlen(f->verifier))),
     };
     tether_cut(f->tether);
     f->started(f->req, OK, NULL, &s);
@@ -56,7 +63,7 @@ const char *sso_state_hash(struct arena *a, const char *state)
 
 /* --- the exchange: OIDC Core §3.1.3, RFC 7636 §4.5 --- */
 
-static void on_token(struct flow *f, json_t *body)
+void flow_token(struct flow *f, json_t *body)
 {
     if (!flow_good(f, body))
         return;
@@ -71,7 +78,8 @@ static void on_token(struct flow *f, json_t *body)
     flow_next(f);
 }
 
-static void exchange(struct flow *f, const struct fetched *d)
+void flow_token_call(struct flow *f, const struct fetched *d, const char *body,
+                     void (*on_answer)(struct flow *f, json_t *body))
 {
     struct arena *a = &f->arena;
     const struct provider *p = &f->provider;
@@ -79,9 +87,6 @@ static void exchange(struct flow *f, const struct fetched *d)
     unsigned n = 0;
     const char *id = percent_encode(a, p->client_id, false);
     const char *secret = p->client_secret ? percent_encode(a, p->client_secret, false) : NULL;
-    const char *body = arena_printf(a, "grant_type=authorization_code&code=%s&redirect_uri=%s"
-                                    "&code_verifier=%s", percent_encode(a, f->code, false),
-                                    percent_encode(a, f->callback, false), f->verifier);
     headers[n++] = "Content-Type: application/x-www-form-urlencoded";
     headers[n++] = "Accept: application/json";
     if (secret && !d->post_secret) {
@@ -91,7 +96,15 @@ static void exchange(struct flow *f, const struct fetched *d)
         body = arena_printf(a, "%s&client_id=%s%s%s", body, id, secret ? "&client_secret=" : "",
                             secret ? secret : "");
     }
-    flow_call(f, "POST", arena_strdup(a, d->token_url), headers, body, on_token);
+    flow_call(f, "POST", arena_strdup(a, d->token_url), headers, body, on_answer);
+}
+
+static void exchange(struct flow *f, const struct fetched *d)
+{
+    struct arena *a = &f->arena;
+    flow_token_call(f, d, arena_printf(a, "grant_type=authorization_code&code=%s&redirect_uri=%s"
+                                       "&code_verifier=%s", percent_encode(a, f->code, false),
+                                       percent_encode(a, f->callback, false), f->verifier), flow_token);
 }
 
 /* --- whom it vouches for --- */
@@ -165,6 +178,8 @@ void flow_next(struct flow *f)
         flow_discover(f);
     else if (f->started)
         start_finish(f, d);
+    else if (!f->id_token && f->by_password && !f->code)
+        flow_password(f, d);
     else if (!f->id_token)
         exchange(f, d);
     else if (!fetched_fresh(d->keys_ms))

@@ -27,7 +27,7 @@ void jwks_free(struct jwks *k);
 
 /* What the token must say: OIDC Core §3.1.3.7. */
 struct id_token_rules {
-    const char *issuer, *client_id, *nonce;
+    const char *issuer, *client_id, *nonce; /* nonce NULL: none was given (the password grant) */
     int64_t now_s;
 };
 /* NOT_FOUND: its key is not in the set (which may be out of date); UNAUTHORIZED: anything else. */

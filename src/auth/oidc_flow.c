@@ -27,6 +27,7 @@ struct flow *flow_new(struct auth *a, struct client *c, struct http_request *req
     arena_on_release(&f->arena, config_release, json_incref((json_t *)(uintptr_t)p->config));
     f->provider.type = arena_strdup(&f->arena, p->type);
     f->provider.issuer = arena_strdup(&f->arena, p->issuer);
+    f->provider.authn_url = arena_strdup(&f->arena, p->authn_url);
     f->callback = arena_strdup(&f->arena, callback);
     return f;
 }

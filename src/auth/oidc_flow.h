@@ -31,6 +31,7 @@ bool fetched_fresh(uint64_t then_ms);
 
 /* --- a flow: oidc_flow.c --- */
 
+enum { FLOW_FACTORS = 4 };
 struct flow {
     struct auth *auth;
     struct client *client;
@@ -43,21 +44,35 @@ struct flow {
     void (*on_answer)(struct flow *f, json_t *body);
     sso_start_cb *started;    /* one of these two */
     sso_exchange_cb *exchanged;
-    const char *callback, *code, *verifier, *nonce, *id_token;
-    bool keys_again;
+    const char *callback, *code, *state, *verifier, *nonce, *id_token;
+    bool keys_again, by_password;
+    struct sso_password given; /* by_password; and on the way of Okta's: */
+    const char *session, *state_token, *factors[FLOW_FACTORS];
+    unsigned factor_count, factor_at;
 };
 
 struct flow *flow_new(struct auth *a, struct client *c, struct http_request *req, const struct provider *p,
                       const char *callback);
 void flow_free(struct flow *f); /* the request hears nothing */
 void flow_fail(struct flow *f, enum err e, const struct why *why);
-void flow_next(struct flow *f); /* oidc.c */
 /* `on_answer` gets whatever status and body (NULL: not JSON); its first line is flow_good. What was given
  * lives until then. */
 void flow_call(struct flow *f, const char *method, const char *url, const char *const *headers,
                const char *body, void (*on_answer)(struct flow *f, json_t *body));
 /* A 200 with JSON; else the flow has failed with UPSTREAM. */
 bool flow_good(struct flow *f, const json_t *body);
+
+/* --- oidc.c --- */
+void flow_next(struct flow *f);
+/* State, nonce and PKCE's verifier anew, in the flow; where the provider's page is with them. */
+const char *flow_authorize_url(struct flow *f, const struct fetched *d);
+/* POST to the token endpoint as the client that we are; flow_token takes the answer's id_token. */
+void flow_token_call(struct flow *f, const struct fetched *d, const char *body,
+                     void (*on_answer)(struct flow *f, json_t *body));
+void flow_token(struct flow *f, json_t *body);
+
+/* --- oidc_password.c: what is missing before the token endpoint is asked --- */
+void flow_password(struct flow *f, const struct fetched *d);
 
 /* --- oidc_fetched.c --- */
 void flow_discover(struct flow *f);

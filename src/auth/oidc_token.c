@@ -235,8 +235,8 @@ static enum err claims_check(const json_t *claims, const struct id_token_rules *
         return fail(why, ERR_UNAUTHORIZED, "id_token: expired");
     if (nbf > r->now_s + OIDC_SKEW_S || iat > r->now_s + OIDC_SKEW_S)
         return fail(why, ERR_UNAUTHORIZED, "id_token: not valid yet");
-    if (!nonce || strlen(nonce) != strlen(r->nonce) ||
-        !equal_constant_time(nonce, r->nonce, strlen(nonce)))
+    if (r->nonce && (!nonce || strlen(nonce) != strlen(r->nonce) ||
+                     !equal_constant_time(nonce, r->nonce, strlen(nonce))))
         return fail(why, ERR_UNAUTHORIZED, "id_token: the nonce is not this sign-in's");
     if (!sub || !*sub || strlen(sub) > 255)
         return fail(why, ERR_UNAUTHORIZED, "id_token: no subject");

@@ -33,6 +33,8 @@ static const struct member {
     { "group-roles", GROUPS, ALL, 0 },
     { "default-role", TEXT, ALL, 0 },
     { "user-domains", TEXTS, ALL, 0 },
+    { "password-login", FLAG, ALL, 0 },
+    { "authn-url", TEXT, OKTA, 0 },
     { "allow-http", FLAG, ALL, 0 },
     { "ca-file", TEXT, ALL, 0 },
 };
@@ -155,7 +157,10 @@ enum err provider_config_check(const char *type, const json_t *config, struct wh
         if ((members[i].required & bit) && !json_object_get(config, members[i].name))
             return fail(why, ERR_BAD_REQUEST, "'%s' is missing", members[i].name);
     const char *base = json_string_value(json_object_get(config, bit == KEYCLOAK ? "url" : "issuer"));
-    if (!address_good(base, json_is_true(json_object_get(config, "allow-http"))) || strpbrk(base, "?# "))
+    const char *authn = json_string_value(json_object_get(config, "authn-url"));
+    bool plain = json_is_true(json_object_get(config, "allow-http"));
+    if (!address_good(base, plain) || strpbrk(base, "?# ") ||
+        (authn && (!address_good(authn, plain) || strpbrk(authn, "?# "))))
         return fail(why, ERR_BAD_REQUEST, "the provider's address must begin with https:// (or "
                     "\"allow-http\" be true) and have no query");
     return OK;
@@ -207,11 +212,13 @@ static bool contains(const json_t *list, const char *text)
     return false;
 }
 
-static bool domain_good(const json_t *domains, const struct sso_identity *who)
+bool provider_takes_name(const struct provider *p, const char *name)
 {
+    const json_t *domains = json_object_get(p->config, "user-domains"), *item;
+    const char *at = strrchr(name, '@');
     size_t i;
-    const json_t *item;
-    const char *at = strrchr(who->name, '@');
+    if (!json_array_size(domains))
+        return true;
     json_array_foreach(domains, i, item) {
         const char *domain = json_string_value(item);
         domain += *domain == '@';
@@ -224,12 +231,11 @@ static bool domain_good(const json_t *domains, const struct sso_identity *who)
 enum err sso_admit(const struct provider *p, const struct sso_identity *who, json_t **ret_roles,
                    struct why *why)
 {
-    const json_t *allowed = json_object_get(p->config, "allowed-groups");
-    const json_t *domains = json_object_get(p->config, "user-domains"), *group;
+    const json_t *allowed = json_object_get(p->config, "allowed-groups"), *group;
     bool member = !json_array_size(allowed);
     size_t i;
     *ret_roles = NULL;
-    if (json_array_size(domains) && !domain_good(domains, who))
+    if (!provider_takes_name(p, who->name))
         return fail(why, ERR_FORBIDDEN, "'%.100s' is of none of user-domains", who->name);
     json_array_foreach(who->groups, i, group)
         member = member || contains(allowed, json_string_value(group));
@@ -252,6 +258,26 @@ enum err sso_admit(const struct provider *p, const struct sso_identity *who, jso
 static void config_release(void *arg)
 {
     json_decref(arg);
+}
+
+/* At the organisation, whichever of its authorization servers is the issuer. */
+static const char *authn_url(struct arena *a, const json_t *config, const char *issuer)
+{
+    const char *given = json_string_value(json_object_get(config, "authn-url"));
+    if (given || !issuer)
+        return given;
+    const char *host = strstr(issuer, "://");
+    size_t n = host ? (size_t)(host - issuer) + 3 + strcspn(host + 3, "/") : strlen(issuer);
+    return arena_printf(a, "%.*s/api/v1/authn", (int)n, issuer);
+}
+
+/* Okta's and Keycloak's are asked, as seed 000 has it; Okta's can't do without a redirect-uri. */
+static bool password_login(const char *type, const json_t *config)
+{
+    const json_t *said = json_object_get(config, "password-login");
+    bool okta = strcmp(type, "okta") == 0, keycloak = strcmp(type, "keycloak") == 0;
+    return (said ? json_is_true(said) : okta || keycloak) &&
+           (!okta || json_object_get(config, "redirect-uri"));
 }
 
 enum err provider_open(struct arena *a, const struct seal_key *key, const struct provider_row *row,
@@ -279,8 +305,11 @@ enum err provider_open(struct arena *a, const struct seal_key *key, const struct
         .username_claim = name ? name : "preferred_username",
         .default_role = json_string_value(json_object_get(config, "default-role")),
         .ca_file = json_string_value(json_object_get(config, "ca-file")),
+        .redirect_uri = json_string_value(json_object_get(config, "redirect-uri")),
+        .password_login = password_login(row->type, config),
         .plain_http = json_is_true(json_object_get(config, "allow-http")),
     };
+    ret->authn_url = authn_url(a, config, ret->issuer);
     if (!ret->issuer || !ret->client_id)
         return fail(why, ERR_UNAVAILABLE, "provider '%s' is not configured", row->type);
     return OK;

@@ -298,6 +298,16 @@ static void roles_follow(struct txn *t, const char *name, const json_t *roles, j
     json_decref(old);
 }
 
+/* It may have been turned off while it was asked: that was acknowledged, so it holds. */
+static bool provider_enabled(struct txn *t, const char *type)
+{
+    struct sql *q = sql_txn(t, "SELECT 1 FROM auth_provider WHERE type = ? AND enabled = 1");
+    sql_bind(q, "s", type);
+    bool found = sql_row(q);
+    sql_end(q);
+    return found;
+}
+
 enum err op_sso_sign_in(struct txn *t, const json_t *args, json_t **ret_result, struct why *why)
 {
     const char *issuer = arg_text(args, "issuer"), *subject = arg_text(args, "subject");
@@ -306,6 +316,8 @@ enum err op_sso_sign_in(struct txn *t, const json_t *args, json_t **ret_result, 
     bool enabled = true;
     if (!issuer || !subject || !arg_text(args, "provider"))
         return fail(why, ERR_BAD_REQUEST, "sso.sign_in: bad arguments");
+    if (!provider_enabled(t, arg_text(args, "provider")))
+        return fail(why, ERR_FORBIDDEN, "the provider is not enabled any more");
     const char *name = linked_user(t, issuer, subject);
     bool known = name != NULL;
     enum err e = OK;

@@ -66,6 +66,11 @@ class Provider:
         assert c.getresponse().status == 200
         c.close()
 
+    def asked(self):
+        """Who was asked for with which password, since the last call."""
+        with urllib.request.urlopen(self.issuer + "/control", timeout=10) as r:
+            return json.load(r)
+
     def forge(self, **how):
         """The next id_token is another."""
         self.control(forge=how)

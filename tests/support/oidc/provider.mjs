@@ -7,14 +7,20 @@
 //   {"forge": {"claims", "header", "alg", "key"}}  the next id_token, made anew with these claims and header;
 //        alg "none" or "HS256" (with the public key as the secret), key "other": one that was never published
 //   {"rotate": "kid"}          new keys under this name, the old ones gone
+// GET /control gives, and forgets, who was asked for with which password.
+//
+// With a password: the token endpoints take the password grant (names that begin with "realm-"; "realm-mfa-" with
+// totp=654321), and /api/v1/authn is a fake of Okta's (all other names; "mfa-" with the code 123456 of the second of
+// two devices; "push-" and "locked-" as they say), whose sessionToken opens the authorization endpoint at /.
 // The end of its standard input ends it.
 import { createHmac, generateKeyPairSync, createPublicKey, sign } from 'node:crypto';
 import http from 'node:http';
-import { Provider } from 'oidc-provider';
+import { Provider, errors } from 'oidc-provider';
 
 const callbacks = process.argv.slice(2);
 const realm = '/realms/test';
-const state = { forge: null, keys: null };
+const state = { forge: null, keys: null, asked: [] };
+const sessions = new Map();
 
 const newKeys = (kid) => {
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
@@ -44,10 +50,28 @@ const account = (id) => {
 
 const client = (id, secret, more) => ({
   client_id: id, client_secret: secret, redirect_uris: callbacks, response_types: ['code'],
-  grant_types: ['authorization_code'], ...more,
+  grant_types: ['authorization_code', 'password'], ...more,
 });
 
-const newProvider = (issuer) => new Provider(issuer, {
+// Keycloak's direct access grant.
+const passwordGrant = (provider) => async (ctx, next) => {
+  const { username, password, totp, scope } = ctx.oidc.params;
+  state.asked.push(`grant ${username}`);
+  const good = username.startsWith('realm-') && password === 'right';
+  if (!good || (username.startsWith('realm-mfa-') && totp !== '654321')) throw new errors.InvalidGrant('wrong');
+  const token = new provider.IdToken({ ...account(username).claims() }, { ctx });
+  token.scope = scope;
+  ctx.body = { access_token: 'unused', token_type: 'Bearer', id_token: await token.issue({ use: 'idtoken' }) };
+  await next();
+};
+
+const newProvider = (issuer) => {
+  const provider = bareProvider(issuer);
+  provider.registerGrantType('password', passwordGrant(provider), ['username', 'password', 'totp', 'scope']);
+  return provider;
+};
+
+const bareProvider = (issuer) => new Provider(issuer, {
   clients: [
     client('pantera', 'provider-s3cret:with/odd=signs'),
     client('pantera-es', 'another-secret', {
@@ -95,26 +119,98 @@ const tamper = (res) => {
 
 let issuer;
 let root;
+let rootProvider;
 let below;
 const restart = (kid) => {
   state.keys = newKeys(kid);
-  root = newProvider(issuer).callback();
+  rootProvider = newProvider(issuer);
+  root = rootProvider.callback();
   below = newProvider(issuer + realm).callback();
 };
 
-const control = (req, res) => {
+const receive = (req, then) => {
   let body = '';
   req.on('data', (chunk) => { body += chunk; });
-  req.on('end', () => {
-    const order = JSON.parse(body);
-    if (order.forge) state.forge = order.forge;
-    if (order.rotate) restart(order.rotate);
-    res.end();
+  req.on('end', () => then(body && JSON.parse(body)));
+};
+
+const answer = (res, status, value) => {
+  res.writeHead(status, { 'content-type': 'application/json' });
+  res.end(JSON.stringify(value));
+};
+
+const control = (req, res) => receive(req, (order) => {
+  if (order.forge) state.forge = order.forge;
+  if (order.rotate) restart(order.rotate);
+  answer(res, 200, req.method === 'GET' ? state.asked.splice(0) : {});
+});
+
+// --- Okta ---
+
+const success = (res, name) => {
+  const sessionToken = `session-of-${name}`;
+  sessions.set(sessionToken, name);
+  answer(res, 200, { status: 'SUCCESS', sessionToken });
+};
+
+const factor = (id, factorType) => ({ id, factorType, provider: 'OKTA' });
+
+const authn = (req, res) => receive(req, ({ username, password }) => {
+  state.asked.push(`authn ${username}`);
+  const mfa = (...factors) => answer(res, 200, {
+    status: 'MFA_REQUIRED', stateToken: `state-of-${username}`, _embedded: { factors },
   });
+  if (password !== 'right' || /^(realm-|nobody)/.test(username)) {
+    answer(res, 401, { errorCode: 'E0000004', errorSummary: 'Authentication failed' });
+  } else if (username.startsWith('mfa-')) {
+    mfa(factor('phone', 'push'), factor('first', 'token:software:totp'), factor('second', 'token:software:totp'));
+  } else if (username.startsWith('push-')) {
+    mfa(factor('phone', 'push'));
+  } else if (username.startsWith('locked-')) {
+    answer(res, 200, { status: 'LOCKED_OUT' });
+  } else {
+    success(res, username);
+  }
+});
+
+const verify = (req, res, id) => receive(req, ({ stateToken, passCode }) => {
+  state.asked.push(`verify ${id} ${passCode}`);
+  if (id === 'second' && passCode === '123456') success(res, stateToken.replace('state-of-', ''));
+  else answer(res, 403, { errorCode: 'E0000068', errorSummary: 'Invalid Passcode/Answer' });
+});
+
+// A code for the session, which the real token endpoint then takes: with its PKCE, nonce and redirect_uri.
+const authorize = async (res, query) => {
+  const name = sessions.get(query.get('sessionToken'));
+  sessions.delete(query.get('sessionToken'));
+  state.asked.push(`authorize ${name}`);
+  const [clientId, scope] = [query.get('client_id'), query.get('scope')];
+  const client_ = await rootProvider.Client.find(clientId);
+  const grant = new rootProvider.Grant({ accountId: name, clientId });
+  grant.addOIDCScope(scope);
+  const code = new rootProvider.AuthorizationCode({
+    accountId: name, client: client_, grantId: await grant.save(), scope, claims: {},
+    redirectUri: query.get('redirect_uri'), nonce: query.get('nonce'),
+    codeChallenge: query.get('code_challenge'), codeChallengeMethod: query.get('code_challenge_method'),
+  });
+  const back = new URLSearchParams({ code: await code.save(), state: query.get('state') });
+  res.writeHead(302, { location: `${query.get('redirect_uri')}?${back}` });
+  res.end();
+};
+
+const okta = (req, res) => {
+  const url = new URL(req.url, issuer);
+  const factorId = /^\/api\/v1\/authn\/factors\/(\w+)\/verify$/.exec(url.pathname);
+  if (url.pathname === '/api/v1/authn') authn(req, res);
+  else if (factorId) verify(req, res, factorId[1]);
+  else if (url.pathname === '/auth' && url.searchParams.has('sessionToken')) authorize(res, url.searchParams);
+  else return false;
+  return true;
 };
 
 const server = http.createServer((req, res) => {
   if (req.url === '/control') return control(req, res);
+  if (okta(req, res)) return undefined;
   if (state.forge && req.url.endsWith('/token')) tamper(res);
   if (!req.url.startsWith(`${realm}/`)) return root(req, res);
   req.originalUrl = req.url;

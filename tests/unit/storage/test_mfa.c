@@ -85,6 +85,18 @@ static void mfa_ends_with_its_user(void **state)
 
 /* --- identities --- */
 
+static int64_t provider(void)
+{
+    json_t *result = NULL;
+    assert_int_equal(fx_run(&fx, "provider.create",
+                            json_pack("{s:s, s:{s:s, s:s, s:s}}", "type", "oidc", "config", "issuer",
+                                      "https://i", "client-id", "c", "client-secret", "very-secret"),
+                            &result), OK);
+    int64_t id = json_integer_value(json_object_get(result, "id"));
+    json_decref(result);
+    return id;
+}
+
 static enum err sign_in(const char *subject, const char *name, json_t *roles)
 {
     return fx_run(&fx, "sso.sign_in",
@@ -96,6 +108,7 @@ static void sso_user_is_found_by_subject_and_never_by_name(void **state)
 {
     struct user u;
     unsigned count;
+    provider();
     assert_int_equal(sign_in("s1", "ann", json_pack("[s, s]", "admin", "nowhere")), OK);
     assert_int_equal(user_get(fx.reader, &fx.arena, "ann", &u, NULL), OK);
     assert_string_equal(u.provider, "oidc");
@@ -122,6 +135,7 @@ static void sso_user_is_found_by_subject_and_never_by_name(void **state)
 static void sso_groups_leave_an_administrator(void **state)
 {
     unsigned count;
+    provider();
     assert_int_equal(sign_in("s1", "ann", json_pack("[s]", "admin")), OK);
     assert_int_equal(sign_in("s1", "ann", json_array()), OK);
     user_roles(fx.reader, &fx.arena, "ann", &count);
@@ -133,19 +147,19 @@ static void sso_groups_leave_an_administrator(void **state)
     assert_int_equal(count, 1);
 }
 
-/* --- states and providers --- */
-
-static int64_t provider(void)
+/* One that was turned off, or taken away, while somebody was signing in vouches for nobody. */
+static void sso_wants_an_enabled_provider(void **state)
 {
-    json_t *result = NULL;
-    assert_int_equal(fx_run(&fx, "provider.create",
-                            json_pack("{s:s, s:{s:s, s:s, s:s}}", "type", "oidc", "config", "issuer",
-                                      "https://i", "client-id", "c", "client-secret", "very-secret"),
-                            &result), OK);
-    int64_t id = json_integer_value(json_object_get(result, "id"));
-    json_decref(result);
-    return id;
+    assert_int_equal(sign_in("s1", "ann", NULL), ERR_FORBIDDEN);
+    json_int_t id = provider();
+    assert_int_equal(sign_in("s1", "ann", NULL), OK);
+    assert_int_equal(fx_run(&fx, "provider.enable", json_pack("{s:I, s:b}", "id", id, "enabled", 0), NULL),
+                     OK);
+    assert_int_equal(sign_in("s1", "ann", NULL), ERR_FORBIDDEN);
+    assert_int_equal(sign_in("s2", "new", NULL), ERR_FORBIDDEN);
 }
+
+/* --- states and providers --- */
 
 static enum err begin(const char *state, int64_t id)
 {
@@ -242,6 +256,7 @@ int main(void)
         TEST(mfa_ends_with_its_user),
         TEST(sso_user_is_found_by_subject_and_never_by_name),
         TEST(sso_groups_leave_an_administrator),
+        TEST(sso_wants_an_enabled_provider),
         TEST(sso_state_is_taken_once_and_in_time),
         TEST(provider_secret_stays_where_it_was_given_for),
         TEST(provider_local_stays),
