@@ -102,9 +102,12 @@ enum err user_covered(struct http_request *req, const char *name, struct why *wh
     struct meta_reader *r = worker_of(req)->reader;
     struct role role;
     unsigned count;
-    const char **roles = user_roles(r, &req->arena, name, &count);
-    for (unsigned i = 0; i < count; i++)
-        if (role_get(r, &req->arena, roles[i], &role, NULL) == OK &&
+    struct user user;
+    const char **roles = user_roles(r, &req->arena, name, &count), *implied = "";
+    if (user_get(r, &req->arena, name, &user, NULL) == OK)
+        implied = arena_printf(&req->arena, "default/%s", user.provider);
+    for (unsigned i = 0; i <= count; i++)
+        if (role_get(r, &req->arena, i < count ? roles[i] : implied, &role, NULL) == OK &&
             grants_cover(req->principal, role.permissions, NULL))
             return fail(why, ERR_FORBIDDEN, "'%.100s' may do what you may not", name);
     return OK;
@@ -191,7 +194,7 @@ static enum err put_check(struct http_request *req, json_t *body, const char **r
         return fail(why, ERR_BAD_REQUEST, "type must be \"plain\"");
     if (password && (e = password_policy(name, password, why)))
         return e;
-    if ((password || roles) && (e = user_covered(req, name, why)))
+    if ((password || roles || must) && (e = user_covered(req, name, why)))
         return e;
     return roles ? roles_covered(req, roles, why) : OK;
 }

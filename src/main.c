@@ -385,6 +385,12 @@ static int run_server(const char *config_file)
         fprintf(stderr, "panterad: %s\n", why_text(&why, e));
         return 2;
     }
+    /* The first administrator's password is no exception to the policy. */
+    if (p.config->user_pass && password_policy(p.config->user_name ? p.config->user_name : "admin",
+                                               p.config->user_pass, &why)) {
+        fprintf(stderr, "panterad: PANTERA_USER_PASS: %s\n", why.text);
+        return 2;
+    }
     if (!lock_home(p.config->home))
         return 1;
     bound_memory();

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Signing in with an OpenID provider, against a real one, on a cluster of three: each step of a sign-in goes
 to another node, and what is changed on one node holds for the very next request on another."""
+import base64
 import itertools
 import json
 import os
@@ -109,6 +110,23 @@ def test_round_trip(world):
     assert alice["roles"] == ["dev"] and alice["type"] == "okta"
     r = world.next().must("POST", "/auth/refresh", {"refresh_token": tokens["refresh_token"]})
     assert Client(world.cluster.node(3), token=r["token"]).must("GET", "/auth/me")["context"] == "okta"
+
+
+def test_token_policy(world):
+    """A provider vouches for somebody, not for how long."""
+    def life(token):
+        part = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        return claims["exp"] - claims["iat"]
+
+    before = world.admin.must("GET", "/admin/auth-settings")
+    world.admin.must("PUT", "/admin/auth-settings", {"access_token_expiry_seconds": 61,
+                                                     "refresh_token_expiry_seconds": 601})
+    tokens = world.sign_in("okta", "Alice@developers")
+    assert (tokens["expires_in"], life(tokens["token"]), life(tokens["refresh_token"])) == (61, 61, 601)
+    world.admin.must("PUT", "/admin/auth-settings", before)
+    tokens = world.next().must("POST", "/auth/refresh", {"refresh_token": tokens["refresh_token"]})
+    assert life(tokens["token"]) == before["access_token_expiry_seconds"]
 
 
 def test_groups_follow(world):
