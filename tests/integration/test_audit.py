@@ -67,7 +67,7 @@ def test_every_change_has_its_row(make_node):
     assert actions[0] == "system.bootstrap"
     assert actions[actions.index("role.put"):] == [
         "role.put", "user.put", "user.password", "user.enable", "user.enable", "alias.put", "repo.put",
-        "artifact.put", "artifact.put", "artifact.delete", "token.add", "token.revoke", "setting.put",
+        "artifact.put", "artifact.put", "artifact.delete", "token.add", "token.revoke", "setting.merge",
         "repo.move", "repo.delete", "user.revoke", "user.delete", "role.delete"]
     by_action = {r["action"]: r for r in reversed(all_rows)}
     assert by_action["login"]["actor"] == "admin" and by_action["login"]["resource"] == "admin"

@@ -127,7 +127,7 @@ def test_killed_and_run_again(node, tmp_path):
     """kill -9 in the middle, twice; then all is there, and nothing was written twice."""
     admin = node.admin()
     folder = str(tmp_path / "from")
-    files = tree(folder, 400)
+    files = tree(folder, 250)
     for _ in range(2):
         before = len(written(admin))
         with start(node, folder, "files", "--jobs", "4", lines=40 + before) as p:
@@ -164,7 +164,7 @@ def test_a_leader_that_dies_is_no_failure(make_cluster, tmp_path):
     cluster = make_cluster()
     admin = cluster.nodes[0].admin()
     admin.put_repo("files")
-    files = tree(str(tmp_path / "from"), 300)
+    files = tree(str(tmp_path / "from"), 150)
     leader = cluster.leader()
     node = cluster.others(leader)[0]
     with start(node, str(tmp_path / "from"), "files", lines=30) as p:
@@ -274,7 +274,7 @@ def test_a_token_that_ends_on_the_way_is_renewed(node, tmp_path):
     admin = node.admin()
     admin.put_role("importers", {"adapter_basic_permissions": {"files": ["read", "write"]}})
     admin.put_user("ida", roles=["importers"])
-    files = tree(str(tmp_path / "from"), 300)
+    files = tree(str(tmp_path / "from"), 150)
     with start(node, str(tmp_path / "from"), "files", "--user", "ida", "--jobs", "2", lines=20) as p:
         admin.must("POST", "/admin/revoke-user/ida")
         ended(p)

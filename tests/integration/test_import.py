@@ -93,6 +93,8 @@ def test_nobody_imports_without_write_permission(node):
     admin.put_user("rita", roles=["readers"])
     admin.put_repo("other")
     assert send(Client(node), "files/x", DATA).status == 401
+    assert Client(node).repo("POST", "/.merge/files").status == 401  # nor is there such a thing:
+    assert admin.repo("POST", "/.merge/files").status == 404
     assert send(Client(node, "wendy", "Wrong-Guess-1!"), "files/x", DATA).status == 401
     check(send(Client(node, "rita", PASSWORD), "files/x", DATA), 403, "FORBIDDEN", 0, {})
     check(send(Client(node, "wendy", PASSWORD), "other/x", DATA), 403, "FORBIDDEN", 0, {})

@@ -112,6 +112,8 @@ static bool answer(int fd, const char *head, const char *extra, size_t extra_siz
         return send_many_headers(fd);
     if (strcmp(path, "/cut") == 0)
         return send_text(fd, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhal") && false;
+    if (strcmp(path, "/have") == 0) /* needs no body, and says so before it comes */
+        return send_text(fd, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n") && false;
     if (strcmp(path, "/hang") == 0) {
         recv(fd, &c, 1, 0); /* until the client gives up */
         return false;
@@ -378,6 +380,21 @@ static void client_sends_a_pulled_body(void **state)
     uv_run(&f->loop.uv, UV_RUN_NOWAIT);
 }
 
+/* RFC 9110 §10.1.1: who asks first sends no byte of a body that is not wanted. */
+static void client_asks_before_a_body_when_told(void **state)
+{
+    struct fx *f = *state;
+    const char *headers[] = { "Expect: 100-continue", NULL };
+    struct call c = { .pull_left = 5 << 20, .r.read_body = pull, .r.body_length = 5 << 20,
+                      .r.headers = headers };
+    uv_timer_init(&f->loop.uv, &c.timer);
+    call_run(f, &c, "PUT", "/have");
+    assert_int_equal(c.r.status, 200);
+    assert_int_equal(c.pull_left, 5 << 20);
+    uv_close((uv_handle_t *)&c.timer, NULL);
+    uv_run(&f->loop.uv, UV_RUN_NOWAIT);
+}
+
 /* A server that accepts and says nothing, or stops half-way, ends in bounded time. */
 static void client_stall_times_out(void **state)
 {
@@ -558,6 +575,7 @@ int main(void)
         CASE(client_pause_keeps_every_byte),
         CASE(client_sends_a_whole_body),
         CASE(client_sends_a_pulled_body),
+        CASE(client_asks_before_a_body_when_told),
         CASE(client_stall_times_out),
         CASE(client_upstreams_have_times_of_their_own),
         CASE(client_reports_a_cut_answer_and_no_server),
