@@ -399,6 +399,9 @@ static void redate(struct http_server *s, enum deadline kind, unsigned old_ms)
 void http_server_set_timeouts(struct http_server *s, unsigned idle_ms, unsigned body_ms)
 {
     struct http_limits old = s->limits;
+    if (old.idle_timeout_ms == or_default(idle_ms, 60000) &&
+        old.body_timeout_ms == or_default(body_ms, 60000))
+        return;
     s->limits.idle_timeout_ms = or_default(idle_ms, 60000);
     s->limits.body_timeout_ms = or_default(body_ms, 60000);
     redate(s, DEADLINE_IDLE, old.idle_timeout_ms);

@@ -24,6 +24,8 @@ def test_every_section_has_its_effect_everywhere(cluster):
     the_log_follows(a, c)
     answers_have_the_seeds_shape(b)
     only_who_may(a, b)
+    upstreams_have_their_time(a, b)
+    each_change_is_recorded(a, c)
 
 
 def prefixes_route_at_once(a, b, c):
@@ -137,3 +139,26 @@ def only_who_may(a, b):
         error(watcher.api(method, path, {}), 403, "FORBIDDEN")
     error(nobody.api("GET", "/settings"), 403, "FORBIDDEN")
     error(Client(b.node).api("GET", "/settings"), 401, "UNAUTHORIZED")
+
+
+def upstreams_have_their_time(a, b):
+    """A provider that accepts and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        a.must("POST", "/auth-providers", {"type": "okta", "config": {
+            "issuer": url, "client-id": "x", "client-secret": "a-secret-of-it",
+            "callback-urls": [url + "/cb"]}})
+        a.must("PUT", "/settings/http_client", {"proxy_timeout": "300ms"})
+        began = time.monotonic()
+        r = b.api("GET", f"/auth/providers/okta/redirect?callback_url={url}/cb")
+        took = time.monotonic() - began
+    assert r.status >= 500 and 0.25 < took < 5, (r, took)
+    (credential,) = [p for p in b.must("GET", "/settings")["credentials"] if p["type"] == "okta"]
+    assert "a-secret-of-it" not in str(credential) and "***" in str(credential)
+
+
+def each_change_is_recorded(a, c):
+    row = c.must("GET", "/audit?action=setting.merge&size=1")["items"][0]
+    assert (row["actor"], row["resource_type"], row["resource"]) == ("admin", "setting", "http_client")
+    assert (row["before"]["proxy_timeout"], row["after"]["proxy_timeout"]) == (10000, 300)
+    assert [r["resource"] for r in a.must("GET", "/audit?action=prefixes.put")["items"]][:1] == ["prefixes"]
