@@ -207,6 +207,15 @@ void audit_append(struct txn *t, const struct audit_entry *e)
 
 /* --- operations --- */
 
+/* At the birth of a cluster, and while one that is older is being upgraded, strangers sign in already. */
+static enum err ready(struct txn *t, struct why *why)
+{
+    struct sql *q = sql_txn(t, "SELECT 1 FROM sqlite_master WHERE name = 'audit'");
+    bool there = sql_row(q);
+    sql_end(q);
+    return there ? OK : fail(why, ERR_UNAVAILABLE, "the cluster is being upgraded; try again");
+}
+
 /* What happened outside of an operation: sign-ins by password, members of the cluster. */
 enum err op_audit_note(struct txn *t, const json_t *args, json_t **ret_result, struct why *why)
 {
@@ -216,7 +225,10 @@ enum err op_audit_note(struct txn *t, const json_t *args, json_t **ret_result, s
         .type = arg_text(args, "type"), .resource = arg_text(args, "resource"),
         .after = json_object_get(args, "detail"),
     };
+    enum err ready_err = ready(t, why);
     (void)ret_result;
+    if (ready_err)
+        return ready_err;
     if (!e.actor || !e.action || !e.type)
         return fail(why, ERR_BAD_REQUEST, "audit.note: bad arguments");
     audit_append(t, &e);
@@ -238,6 +250,9 @@ enum err op_audit_sweep(struct txn *t, const json_t *args, json_t **ret_result, 
     int64_t before = arg_int(args, "before_ms", 0), limit = arg_int(args, "limit", 500);
     struct audit_row head, last = { 0 };
     int64_t first = 0;
+    enum err ready_err = ready(t, why);
+    if (ready_err)
+        return ready_err;
     if (limit < 1 || limit > 500)
         return fail(why, ERR_BAD_REQUEST, "audit.sweep: limit is 1 to 500");
     head_read(t, &head);

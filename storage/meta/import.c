@@ -69,6 +69,14 @@ bool import_sweep_due(struct meta_reader *r, int64_t before_ms)
 
 /* --- operations --- */
 
+/* A binary that is newer than the schema runs until the migration comes. */
+static enum err ready(struct txn *t, struct why *why)
+{
+    if (sql_exists(t, "SELECT 1 FROM sqlite_master WHERE name = ?", "s", "import_session", NULL))
+        return OK;
+    return fail(why, ERR_UNAVAILABLE, "the cluster is being upgraded; try again");
+}
+
 struct digest_column {
     unsigned char bytes[32];
     size_t size;
@@ -185,9 +193,12 @@ enum err op_import_put(struct txn *t, const json_t *args, json_t **ret_result, s
     int64_t repo_id = arg_int(args, "repo_id", 0), created = arg_int(session, "created_ms", -1);
     bool metadata_only = json_is_true(json_object_get(session, "metadata_only")), again = false;
     struct import_session s;
+    enum err e = ready(t, why);
+    if (e)
+        return e;
     if (!key || !*key || strlen(key) > IMPORT_KEY_MOST)
         return fail(why, ERR_BAD_REQUEST, "import.put: bad key");
-    enum err e = session_read(sql_txn(t, SESSION), txn_arena(t), key, &s);
+    e = session_read(sql_txn(t, SESSION), txn_arena(t), key, &s);
     if (!e && (e = known(&s, args, metadata_only, &again, why)))
         return e;
     if (again)
@@ -210,6 +221,9 @@ enum err op_import_put(struct txn *t, const json_t *args, json_t **ret_result, s
 enum err op_import_sweep(struct txn *t, const json_t *args, json_t **ret_result, struct why *why)
 {
     int64_t limit = arg_int(args, "limit", 500);
+    enum err e = ready(t, why);
+    if (e)
+        return e;
     if (limit < 1 || limit > 500)
         return fail(why, ERR_BAD_REQUEST, "import.sweep: limit is 1 to 500");
     check(!sql_do(t, "DELETE FROM import_session WHERE key IN (SELECT key FROM import_session"
