@@ -66,13 +66,11 @@ static int usage(const char *noun, bool asked)
     return asked ? CLI_OK : CLI_USAGE;
 }
 
-/* `pantera __commands`: "noun verb options", for the bash completion. */
-static int list_commands(void)
+const struct cli_command *cli_commands(unsigned *ret_count, const char **ret_common)
 {
-    for (unsigned i = 0; i < COMMANDS; i++)
-        printf("%s %s %s %s\n", commands[i].noun, commands[i].verb ? commands[i].verb : "-", common,
-               commands[i].options);
-    return CLI_OK;
+    *ret_count = COMMANDS;
+    *ret_common = common;
+    return commands;
 }
 
 /* --- options --- */
@@ -200,8 +198,6 @@ int cli_main(int argc, char **argv)
     char *words[WORDS];
     int count = 0, used = 0, code;
     bool options = true, good = true;
-    if (argc == 2 && strcmp(argv[1], "__commands") == 0)
-        return list_commands();
     arena_init(&cli.arena);
     for (int i = 1; good && i < argc; i++) {
         if (options && strcmp(argv[i], "--") == 0)

@@ -43,6 +43,8 @@ struct cli_command {
 };
 
 int cli_main(int argc, char **argv);
+/* The table, and the options of every command. */
+const struct cli_command *cli_commands(unsigned *ret_count, const char **ret_common);
 
 /* --- options --- */
 const char *cli_option(const struct cli *cli, const char *name); /* the last one; NULL: not given */

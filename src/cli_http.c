@@ -66,7 +66,7 @@ json_t *cli_must(struct cli *cli, const char *method, const char *path, json_t *
     const char *message = json_string_value(json_object_get(answer, "message"));
     if (status)
         cli_say("%s (%d)%s", message ? message : "refused", status,
-                status == 401 ? "; try `pantera login`" : "");
+                status == 401 && cli->token ? "; try `pantera login`" : "");
     *ret_exit = !status || status == 503 ? CLI_UNAVAILABLE
                 : status == 401          ? CLI_SIGN_IN
                 : status == 404          ? CLI_NOT_FOUND

@@ -41,9 +41,9 @@ static const char *ask(struct cli *cli, FILE *terminal, const char *prompt)
         return NULL;
     silent = before;
     silent.c_lflag &= ~(tcflag_t)ECHO;
+    tcsetattr(fd, TCSAFLUSH, &silent); /* before the prompt: it would flush what is typed after it */
     fprintf(terminal, "%s: ", prompt);
     fflush(terminal);
-    tcsetattr(fd, TCSAFLUSH, &silent);
     const char *answer = line_of(cli, terminal);
     tcsetattr(fd, TCSAFLUSH, &before);
     fputc('\n', terminal);
@@ -136,7 +136,6 @@ static void store_session(const struct cli *cli, json_t *store, const json_t *an
         json_object_get(answer, "refresh_token"), "expires",
         (json_int_t)time(NULL) + json_integer_value(json_object_get(answer, "expires_in")));
     json_object_set_new(json_object_get(store, "servers"), cli->url, session);
-    json_object_set_new(store, "current", json_string(cli->url));
 }
 
 /* --- signing in --- */
@@ -155,7 +154,8 @@ static int by_password(struct cli *cli, json_t **ret_answer)
     int code;
     const char *user = cli->user ? cli->user : DEFAULT_USER;
     json_t *answer = cli_must(cli, "POST", "/auth/token",
-                              json_pack("{s:s, s:s}", "name", user, "pass", cli->pass), &code);
+                              json_pack("{s:s, s:s, s:s*}", "name", user, "pass", cli->pass, "mfa_code",
+                                        cli_option(cli, "mfa-code")), &code);
     if (answer && ret_answer)
         *ret_answer = json_incref(answer);
     code = answer ? token_keep(cli, answer) : code;
@@ -172,6 +172,11 @@ static int by_store(struct cli *cli, const char *path, json_t *store)
     const char *refresh = json_string_value(json_object_get(session, "refresh_token"));
     if (!user || !refresh) {
         cli_say("not signed in to %s: `pantera login`", cli->url);
+        return CLI_SIGN_IN;
+    }
+    if (cli->user && strcmp(cli->user, user) != 0) {
+        cli_say("signed in to %s as %s, not as %s: `pantera login --user %s`", cli->url, user, cli->user,
+                cli->user);
         return CLI_SIGN_IN;
     }
     user = cli->user = arena_strdup(&cli->arena, user);
@@ -240,6 +245,7 @@ int cli_login(struct cli *cli, int argc, char **argv)
     int lock = path ? store_lock(cli, path) : -1;
     store = store_read(path);
     store_session(cli, store, answer, cli->user);
+    json_object_set_new(store, "current", json_string(cli->url));
     code = lock >= 0 && store_write(cli, path, store) ? CLI_OK : CLI_FAILED;
     if (lock >= 0)
         close(lock);
