@@ -495,11 +495,20 @@ def _(s):
     assert r.status == 404
 
 
+@case("PUT /settings/prefixes", "409: a prefix is not a repository's name, nor the other way round")
+def _(s):
+    prefix = s.name("prefix")
+    s.expect(409, "PUT", "/settings/prefixes", {"prefixes": [s.repo()]})
+    s.expect(200, "PUT", "/settings/prefixes", {"prefixes": [prefix]})
+    s.expect(409, "PUT", f"/repositories/{prefix}", {"repo": {"type": "file", "storage": "default"}})
+    s.expect(200, "PUT", "/settings/prefixes", {"prefixes": []})
+
+
 @case("PUT /settings/:section", "200, 400")
 def _(s):
     s.expect(200, "PUT", "/settings/http_client", {"connection_timeout": 15000}, {"status": "saved"})
     assert s.expect(200, "GET", "/settings").json()["http_client"]["connection_timeout"] == 15000
-    s.expect((400, 404), "PUT", "/settings/no_such_section", {"a": 1})
+    s.expect(400, "PUT", "/settings/no_such_section", {"a": 1})
     s.expect(400, "PUT", "/settings/http_client", {"no_such_key": 1})
     s.expect(400, "PUT", "/settings/http_client", {"connection_timeout": "soon"})
 
