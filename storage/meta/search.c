@@ -204,10 +204,12 @@ enum { NEWEST, OLDEST, RANKED, NAME_UP, NAME_DOWN, VERSION_UP, VERSION_DOWN, ORD
     "SELECT a.repo_id, a.path, a.name, a.version, a.size, a.created_ms, a.owner FROM (SELECT "      \
     "rowid AS d FROM " t " WHERE " t " MATCH ?1 ORDER BY rowid " order " LIMIT ?2 OFFSET ?3) "      \
     "CROSS JOIN artifact a ON a.doc = d ORDER BY d " order " LIMIT ?2 + 0 * length(?4)"
+/* Names and versions come from the index artifact_by_doc; only the page's rows are read whole. */
 #define SORTED(t, order)                                                                            \
     "SELECT a.repo_id, a.path, a.name, a.version, a.size, a.created_ms, a.owner FROM (SELECT "      \
-    "rowid AS d FROM " t " WHERE " t " MATCH ?1) CROSS JOIN artifact a ON a.doc = d ORDER BY "      \
-    order " LIMIT ?2 OFFSET ?3 + 0 * length(?4)"
+    "a.doc AS d FROM (SELECT rowid AS d FROM " t " WHERE " t " MATCH ?1) CROSS JOIN artifact a "    \
+    "ON a.doc = d ORDER BY " order " LIMIT ?2 OFFSET ?3) CROSS JOIN artifact a ON a.doc = d "       \
+    "ORDER BY " order " LIMIT ?2 + 0 * length(?4)"
 #define RANK                                                                                        \
     "CASE WHEN lower(a.name) = lower(?4) THEN 0 WHEN instr(lower(a.name), lower(?4)) = 1 THEN 1 "   \
     "WHEN instr(lower(a.name), lower(?4)) THEN 2 ELSE 3 END, length(a.name), d DESC"

@@ -3,6 +3,7 @@
  * that building it anew loses nothing while artifacts come and go. */
 #include "fx_meta.h"
 
+#include "pantera/meta_artifact.h"
 #include "pantera/meta_search.h"
 #include "storage/meta/internal.h"
 
@@ -247,8 +248,11 @@ static void no_query_scans(void **state)
                               .limit = 20 };
     struct search_result r;
     struct search_stats s;
-    sqlite3 *db = fx.reader->connection.db;
-    bool found[3];
+    struct search_repo *all;
+    struct artifact_child *children;
+    sqlite3 *db = fx.reader->connection.db, *writing = fx.meta->connection.db;
+    unsigned count;
+    bool found[3], more;
 
     plans[0] = 0;
     sqlite3_trace_v2(db, SQLITE_TRACE_STMT, NULL, NULL);
@@ -264,7 +268,16 @@ static void no_query_scans(void **state)
         }
     search_locate(fx.reader, paths[1], repos, 3, found);
     search_stats_get(fx.reader, &s);
+    search_repos(fx.reader, &fx.arena, &all, &count, &more);
+    assert_int_equal(artifact_children(fx.reader, &fx.arena, 1, "com", NULL, 10, &children, &count, &more),
+                     OK);
     sqlite3_trace_v2(db, 0, NULL, NULL);
+    sqlite3_trace_v2(writing, SQLITE_TRACE_PROFILE, on_trace, writing);
+    assert_int_equal(fx_run(&fx, "artifact.delete_tree", json_pack("{s:i, s:s}", "repo_id", 1, "path", "org"),
+                            NULL), OK);
+    assert_int_equal(fx_run(&fx, "search.reindex", json_object(), NULL), OK);
+    built_until_idle();
+    sqlite3_trace_v2(writing, 0, NULL, NULL);
     assert_non_null(strstr(plans, "local_search_"));
     assert_non_null(strstr(plans, "SEARCH a USING INDEX artifact_by_doc"));
     assert_non_null(strstr(plans, "SEARCH a USING COVERING INDEX artifact_by_doc")); /* facets */
