@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* storage/meta/search.c: questions to the full-text index (migration 0003): the tree of a query becomes one
  * FTS5 expression over trigrams, permission included, so that SQLite walks lists of documents and nothing
- * else. How the index is built anew is search_build.c's. */
+ * else. Running it is search_run.c's, building the index anew search_build.c's. */
 #include "pantera/meta_search.h"
 
 #include <string.h>
@@ -10,6 +10,7 @@
 #include "pantera/buf.h"
 #include "pantera/limits.h"
 #include "pantera/text.h"
+#include "storage/meta/search_match.h"
 #include "storage/meta/sql.h"
 
 /* --- from a tree to an expression --- */
@@ -182,164 +183,21 @@ static struct value compile_node(struct compile *c, const struct search_node *n)
     return negated(both(c, negated(a), negated(b)));
 }
 
-/* The whole expression; NULL: it matches nothing. */
-static const char *compile_query(struct compile *c)
-{
-    struct value v = compile_node(c, c->query->root);
-
-    if (c->err || v.kind == NOTHING)
-        return NULL;
-    if (v.kind != MATCHES || !c->query->everything)
-        v = both(c, in_repos(c, NULL), v);
-    return c->err || v.kind != MATCHES ? NULL : v.text;
-}
-
-/* --- running it --- */
-
-enum { NEWEST, OLDEST, RANKED, NAME_UP, NAME_DOWN, VERSION_UP, VERSION_DOWN, ORDERS };
-
-#define COUNT(t) "SELECT count(*) FROM (SELECT rowid FROM " t " WHERE " t " MATCH ?1 LIMIT ?2)"
-/* Orders by number are walked; the others sort few enough. ?4: the term that ranks. */
-#define WALKED(t, order)                                                                            \
-    "SELECT a.repo_id, a.path, a.name, a.version, a.size, a.created_ms, a.owner FROM (SELECT "      \
-    "rowid AS d FROM " t " WHERE " t " MATCH ?1 ORDER BY rowid " order " LIMIT ?2 OFFSET ?3) "      \
-    "CROSS JOIN artifact a ON a.doc = d ORDER BY d " order " LIMIT ?2 + 0 * length(?4)"
-/* Names and versions come from the index artifact_by_doc; only the page's rows are read whole. */
-#define SORTED(t, order)                                                                            \
-    "SELECT a.repo_id, a.path, a.name, a.version, a.size, a.created_ms, a.owner FROM (SELECT "      \
-    "a.doc AS d FROM (SELECT rowid AS d FROM " t " WHERE " t " MATCH ?1) CROSS JOIN artifact a "    \
-    "ON a.doc = d ORDER BY " order " LIMIT ?2 OFFSET ?3) CROSS JOIN artifact a ON a.doc = d "       \
-    "ORDER BY " order " LIMIT ?2 + 0 * length(?4)"
-#define RANK                                                                                        \
-    "CASE WHEN lower(a.name) = lower(?4) THEN 0 WHEN instr(lower(a.name), lower(?4)) = 1 THEN 1 "   \
-    "WHEN instr(lower(a.name), lower(?4)) THEN 2 ELSE 3 END, length(a.name), d DESC"
-#define STATEMENTS(t)                                                                               \
-    { [NEWEST] = WALKED(t, "DESC"), [OLDEST] = WALKED(t, "ASC"), [RANKED] = SORTED(t, RANK),        \
-      [NAME_UP] = SORTED(t, "a.name COLLATE NOCASE, d"),                                            \
-      [NAME_DOWN] = SORTED(t, "a.name COLLATE NOCASE DESC, d DESC"),                                \
-      [VERSION_UP] = SORTED(t, "a.version COLLATE NOCASE, d"),                                      \
-      [VERSION_DOWN] = SORTED(t, "a.version COLLATE NOCASE DESC, d DESC") }
-
-/* Only the index of `artifact` is read: it holds the primary key. */
-#define FACETS(t)                                                                                   \
-    "SELECT a.repo_id, count(*) FROM (SELECT rowid AS d FROM " t " WHERE " t " MATCH ?1 LIMIT ?2) "  \
-    "CROSS JOIN artifact a ON a.doc = d GROUP BY a.repo_id"
-
-static const char *const facets[2] = { FACETS("local_search_a"), FACETS("local_search_b") };
-static const char *const counts[2] = { COUNT("local_search_a"), COUNT("local_search_b") };
-static const char *const pages[2][ORDERS] = { STATEMENTS("local_search_a"),
-                                              STATEMENTS("local_search_b") };
-
-static int64_t count_matches(struct meta_reader *r, int active, const char *match)
-{
-    struct sql *q = sql_read(r, counts[active]);
-    int64_t n = 0;
-
-    sql_bind(q, "si", match, (int64_t)SEARCH_COUNTED + 1);
-    if (sql_row(q))
-        n = sql_int(q, 0);
-    sql_end(q);
-    return n;
-}
-
-/* The same, by repository. */
-static int64_t count_by_repo(struct meta_reader *r, int active, const char *match,
-                             const struct search_query *query, int64_t *ret_counts)
-{
-    struct sql *q = sql_read(r, facets[active]);
-    int64_t n = 0;
-
-    sql_bind(q, "si", match, (int64_t)SEARCH_COUNTED + 1);
-    while (sql_row(q))
-        for (unsigned i = 0; i < query->repo_count; i++)
-            if (query->repos[i].id == sql_int(q, 0)) {
-                ret_counts[i] = sql_int(q, 1);
-                n += ret_counts[i];
-                break;
-            }
-    sql_end(q);
-    return n;
-}
-
-static int order_of(const struct search_query *q, int64_t total)
-{
-    switch (q->sort) {
-    case SEARCH_BY_NAME:
-        return q->descending ? NAME_DOWN : NAME_UP;
-    case SEARCH_BY_VERSION:
-        return q->descending ? VERSION_DOWN : VERSION_UP;
-    case SEARCH_BY_CREATED:
-        return q->descending ? NEWEST : OLDEST;
-    case SEARCH_BY_RELEVANCE:
-        break;
-    }
-    return total <= SEARCH_RANKED ? RANKED : NEWEST;
-}
-
-static void read_page(struct meta_reader *r, struct arena *a, const struct search_query *query,
-                      const char *text, const char *match, const char *first,
-                      struct search_result *ret)
-{
-    struct sql *q = sql_read(r, text);
-
-    ret->hits = arena_alloc(a, (size_t)(query->limit + 1) * sizeof *ret->hits);
-    sql_bind(q, "siis", match, query->limit, query->offset, first ? first : "");
-    while (ret->count < query->limit && sql_row(q)) {
-        struct search_hit *h = &ret->hits[ret->count++];
-        h->repo_id = sql_int(q, 0);
-        h->path = sql_str(q, 1, a);
-        h->name = sql_str(q, 2, a);
-        h->version = sql_str(q, 3, a);
-        h->size = sql_int(q, 4);
-        h->created_ms = sql_int(q, 5);
-        h->owner = sql_str(q, 6, a);
-    }
-    sql_end(q);
-}
-
-/* 0 or 1; -1: this schema has no index yet. */
-static int active_index(struct meta_reader *r)
-{
-    struct sql *q = sql_read(r, "SELECT active FROM local_search_state");
-    int active = sql_row(q) ? (int)sql_int(q, 0) & 1 : -1;
-
-    sql_end(q);
-    return active;
-}
-
-enum err search_run(struct meta_reader *r, struct arena *a, const struct search_query *q,
-                    struct search_result *ret, struct why *why)
+enum err search_match(struct arena *a, const struct search_query *q, const char **ret_match,
+                      const char **ret_first, struct why *why)
 {
     struct compile c = { .arena = a, .query = q, .why = why };
-    const char *match = compile_query(&c);
-    enum err e = c.err;
-    int active;
+    struct value v = compile_node(&c, q->root);
 
-    *ret = (struct search_result){ .exact = true };
-    if (e || !match)
-        return e;
-    sql_snapshot_begin(r);
-    if ((active = active_index(r)) < 0) {
-        e = fail(why, ERR_UNAVAILABLE, "the cluster is being upgraded; try again");
-        goto out;
-    }
-    if (q->facets) {
-        ret->repo_counts = arena_alloc(a, (q->repo_count + 1) * sizeof *ret->repo_counts);
-        ret->total = count_by_repo(r, active, match, q, ret->repo_counts);
-    } else {
-        ret->total = count_matches(r, active, match);
-    }
-    ret->exact = ret->total <= SEARCH_COUNTED;
-    if (!ret->exact && (q->sort == SEARCH_BY_NAME || q->sort == SEARCH_BY_VERSION)) {
-        e = fail(why, ERR_BAD_REQUEST, "more than %d results can't be sorted: narrow the query",
-                 SEARCH_COUNTED);
-        goto out;
-    }
-    if (q->offset < ret->total)
-        read_page(r, a, q, pages[active][order_of(q, ret->total)], match, c.first, ret);
-out:
-    sql_snapshot_end(r);
-    return e;
+    *ret_match = NULL;
+    *ret_first = c.first ? c.first : "";
+    if (c.err || v.kind == NOTHING)
+        return c.err;
+    if (v.kind != MATCHES || !q->everything)
+        v = both(&c, in_repos(&c, NULL), v);
+    if (!c.err && v.kind == MATCHES)
+        *ret_match = v.text;
+    return c.err;
 }
 
 /* --- repositories, locate --- */

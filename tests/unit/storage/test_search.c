@@ -279,7 +279,7 @@ static void no_query_scans(void **state)
     built_until_idle();
     sqlite3_trace_v2(writing, 0, NULL, NULL);
     assert_non_null(strstr(plans, "local_search_"));
-    assert_non_null(strstr(plans, "SEARCH a USING INDEX artifact_by_doc"));
+    assert_non_null(strstr(plans, "SEARCH artifact USING INDEX artifact_by_doc"));
     assert_non_null(strstr(plans, "SEARCH a USING COVERING INDEX artifact_by_doc")); /* facets */
     for (const char *line = plans; *line; line = strchr(line, '\n') + 1)
         if (!strncmp(line, "SCAN a\n", 7) || !strncmp(line, "SCAN a ", 7) ||
@@ -287,6 +287,34 @@ static void no_query_scans(void **state)
             fprintf(stderr, "a scan: %.*s\n", (int)strcspn(line, "\n"), line);
             assert_true(false);
         }
+}
+
+/* More matches than are counted: a lower bound, in the order of their numbers, as far as pages go. */
+static void search_walks_what_is_too_much_to_sort(void **state)
+{
+    struct search_query q = { .root = t(SEARCH_NAME, "many"), .repos = repos, .repo_count = 2, .limit = 5,
+                              .facets = true };
+    struct search_result r;
+
+    connection_exec(fx.meta->connection.db,
+                    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10020) "
+                    "INSERT INTO artifact (repo_id, path, blob_id, size, created_ms, modified_ms, name, "
+                    "version, doc) SELECT 1, 'm/' || i, 1, 1, i, i, 'many', '', 1000 + i FROM n");
+    assert_int_equal(search_run(fx.reader, &fx.arena, &q, &r, &fx.why), OK);
+    assert_int_equal(r.total, SEARCH_COUNTED + 1);
+    assert_false(r.exact);
+    assert_int_equal(r.repo_counts[0] + r.repo_counts[1], SEARCH_COUNTED + 1);
+    assert_string_equal(r.hits[0].path, "m/10020"); /* too many to rank: the newest first */
+    q.offset = SEARCH_OFFSET;
+    q.facets = false;
+    assert_int_equal(search_run(fx.reader, &fx.arena, &q, &r, &fx.why), OK);
+    assert_int_equal(r.count, 5);
+    assert_string_equal(r.hits[0].path, "m/20");
+    q.sort = SEARCH_BY_CREATED;
+    assert_int_equal(search_run(fx.reader, &fx.arena, &q, &r, &fx.why), OK);
+    assert_string_equal(r.hits[4].path, "m/10005");
+    q.sort = SEARCH_BY_NAME;
+    assert_int_equal(search_run(fx.reader, &fx.arena, &q, &r, &fx.why), ERR_BAD_REQUEST);
 }
 
 static void names_are_read_from_paths(void **state)
@@ -334,6 +362,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(search_is_built_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(search_is_right_while_building, setup, teardown),
         cmocka_unit_test_setup_teardown(no_query_scans, setup, teardown),
+        cmocka_unit_test_setup_teardown(search_walks_what_is_too_much_to_sort, setup, teardown),
         cmocka_unit_test_setup_teardown(names_are_read_from_paths, setup, teardown),
         cmocka_unit_test_setup_teardown(download_key_is_made_once, setup, teardown),
     };

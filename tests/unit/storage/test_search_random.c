@@ -270,6 +270,25 @@ static const struct search_repo *repo_of(const struct search_query *q, int64_t i
     return NULL;
 }
 
+/* Any page is that part of the whole list. */
+static void one_page(struct arena *a, struct fx_meta *fx, struct search_query q,
+                     const struct search_result *whole)
+{
+    struct search_result page;
+
+    q.limit = 1 + rnd(9);
+    q.offset = rnd(30);
+    q.facets = rnd(2);
+    assert_int_equal(search_run(fx->reader, a, &q, &page, &fx->why), OK);
+    assert_int_equal(page.total, whole->total);
+    for (unsigned i = 0; i < page.count; i++) {
+        assert_true(q.offset + i < whole->count);
+        assert_string_equal(page.hits[i].path, whole->hits[q.offset + i].path);
+        assert_int_equal(page.hits[i].repo_id, whole->hits[q.offset + i].repo_id);
+    }
+    assert_true(page.count == q.limit || q.offset + page.count >= whole->count);
+}
+
 static void one_query(struct arena *a, struct fx_meta *fx, unsigned long long from)
 {
     const char *text = random_query(a, 3);
@@ -308,6 +327,7 @@ static void one_query(struct arena *a, struct fx_meta *fx, unsigned long long fr
     for (unsigned i = 0; q.facets && result.repo_counts && i < q.repo_count; i++)
         sum += result.repo_counts[i];
     assert_true(!q.facets || !result.repo_counts || sum == expected);
+    one_page(a, fx, q, &result);
 }
 
 static void check_index(struct fx_meta *fx)
