@@ -434,7 +434,7 @@ static void import_begin(struct http_request *req, const struct repo *repo, stru
     enum err e = import_get(worker_of(req)->reader, &req->arena, i->key, &i->known);
     if (!current(req))
         return;
-    if (!e && (i->metadata_only || i->known.present || i->known.replaced ||
+    if (!e && (i->metadata_only || i->known.metadata_only || i->known.present || i->known.replaced ||
                i->known.repo_id != i->repo_id || strcmp(i->known.path, i->path) != 0))
         replay(req, i);
     else if (i->metadata_only)

@@ -110,6 +110,10 @@ def test_round_trip(world):
     assert alice["roles"] == ["dev"] and alice["type"] == "okta"
     r = world.next().must("POST", "/auth/refresh", {"refresh_token": tokens["refresh_token"]})
     assert Client(world.cluster.node(3), token=r["token"]).must("GET", "/auth/me")["context"] == "okta"
+    login, made = world.admin.must("GET", "/audit?resource=alice")["items"]
+    assert (made["action"], made["before"], made["after"]["roles"]) == ("sso.sign_in", None, ["dev"])
+    assert (login["action"], login["actor"], login["after"]["provider"]) == ("login", "alice", "okta")
+    assert login["address"] == made["address"] == "127.0.0.1"
 
 
 def test_token_policy(world):
