@@ -150,7 +150,8 @@ static const char *reason(const char *status)
 static void answer_error(json_t *answers, const struct api_route *route, int status)
 {
     char text[4];
-    bool search = strncmp(route->pattern, "/api/v1/search", 14) == 0;
+    /* Too long a path is refused before it is known whose it is. */
+    bool search = strncmp(route->pattern, "/api/v1/search", 14) == 0 && status != 414;
     snprintf(text, sizeof text, "%d", status);
     json_t *schema = schema_of(NULL);
     json_object_set_new(schema, "$ref", json_string(search ? "#/components/schemas/SearchError"
@@ -184,16 +185,15 @@ static json_t *describe_answers(const struct api_route *route, const json_t *ent
     json_t *own, *answers = json_object();
     describe_success(answers, entry);
     bool guarded = route->permission != PERM_PUBLIC;
-    answer_error(answers, route, 400); /* if only because the query is no UTF-8: dispatch.c */
+    answer_error(answers, route, 400); /* if only because the query is no UTF-8 (dispatch.c) */
     if (guarded) {
         answer_error(answers, route, 401);
         answer_error(answers, route, 403);
         answer_error(answers, route, 429);
     }
-    if (strpbrk(route->pattern, ":*")) {
+    if (strpbrk(route->pattern, ":*"))
         answer_error(answers, route, 404);
-        answer_error(answers, route, 414);
-    }
+    answer_error(answers, route, 414);
     if (route->body_limit)
         answer_error(answers, route, 413);
     answer_error(answers, route, 503);

@@ -91,9 +91,10 @@ def must_change(method, path, body):
 
 
 def too_long(method, path):
-    """8 KiB of path: 414, before anybody is asked who they are."""
+    """8 KiB of path, or of query: 414, before anybody is asked who they are."""
     def run(s):
-        s.expect(414, method, path.replace("contract-none", "x" * 9000).replace("/7", "/" + "7" * 9000))
+        s.expect(414, method, path.replace("contract-none", "x" * 9000).replace("/7", "/" + "7" * 9000)
+                 + "?q=" + "x" * 9000)
     return run
 
 

@@ -51,7 +51,7 @@ def test_any_node(make_cluster):
 
 
 def restart_loop(target, nodes, stop, counts, failures):
-    """One node after the other, stopped with SIGTERM or killed, in turn."""
+    """One node after the other, stopped with SIGTERM or killed, in turn; the next when all are current."""
     try:
         while not stop.is_set():
             node = nodes[sum(counts.values()) % len(nodes)]
@@ -64,6 +64,8 @@ def restart_loop(target, nodes, stop, counts, failures):
                 counts["stopped"] += 1
             node.start()
             target.is_up(node)
+            for n in nodes:
+                n.wait_ready()
             stop.wait(0.5)
     except BaseException as e:  # pylint: disable=broad-except
         failures.append(e)
