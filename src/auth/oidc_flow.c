@@ -59,7 +59,9 @@ void flow_fail(struct flow *f, enum err e, const struct why *why)
 static bool on_data(struct client_request *r, const void *data, size_t size)
 {
     struct flow *f = r->arg;
-    (void)buf_add(&f->answer, data, size); /* its cap is looked at when the call is done */
+    (void)buf_add(&f->answer, data, size);
+    if (buf_err(&f->answer) || !f->req)
+        client_cancel(r); /* it is too large, or nobody waits for it */
     return true;
 }
 
@@ -68,15 +70,15 @@ static void on_done(struct client_request *r)
     struct flow *f = r->arg;
     struct why why = { "" };
     enum err e = r->err;
-    if (e == ERR_CANCELED) { /* everything is being torn down */
+    if (buf_err(&f->answer)) {
+        e = fail(&why, ERR_UPSTREAM, "%.150s: too large an answer", r->url);
+    } else if (e == ERR_CANCELED) { /* nobody waits, or everything is being torn down */
         flow_free(f);
         return;
     }
-    if (e)
+    if (e && !why.text[0])
         why = r->why;
-    else if (buf_err(&f->answer))
-        e = fail(&why, ERR_UPSTREAM, "%.150s: too large an answer", r->url);
-    else if (!f->req)
+    if (!e && !f->req)
         e = ERR_CANCELED;
     if (e) {
         flow_fail(f, e, &why);

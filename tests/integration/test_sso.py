@@ -371,6 +371,14 @@ def test_deleted_and_made_again(world):
     assert Client(world.cluster.node(3), token=tokens["token"]).must("GET", "/auth/me")["name"] == "gina"
 
 
+def test_endless_answer(world):
+    """A provider that never stops is cut off: what is kept of an answer has an end."""
+    world.provider.control(endless=True)
+    world.listen()
+    assert world.come_back("okta", "alice@developers")[0].status == 401
+    assert "too large an answer" in world.said()
+
+
 def test_in_a_browser(world, tmp_path):
     """The whole way as a person goes it: a page asks node 1 where to go, the provider's own forms, the
     callback page gives node 3 the code and asks who it is. CORS included."""

@@ -6,6 +6,7 @@
 // POST /control makes it misbehave:
 //   {"forge": {"claims", "header", "alg", "key"}}  the next id_token, made anew with these claims and header;
 //        alg "none" or "HS256" (with the public key as the secret), key "other": one that was never published
+//   {"endless": true}          the next answer of the token endpoint never ends
 //   {"rotate": "kid"}          new keys under this name, the old ones gone
 // GET /control gives, and forgets, who was asked for with which password.
 //
@@ -19,7 +20,7 @@ import { Provider, errors } from 'oidc-provider';
 
 const callbacks = process.argv.slice(2);
 const realm = '/realms/test';
-const state = { forge: null, keys: null, asked: [] };
+const state = { endless: false, forge: null, keys: null, asked: [] };
 const sessions = new Map();
 
 const newKeys = (kid) => {
@@ -141,6 +142,7 @@ const answer = (res, status, value) => {
 
 const control = (req, res) => receive(req, (order) => {
   if (order.forge) state.forge = order.forge;
+  state.endless = order.endless ?? false;
   if (order.rotate) restart(order.rotate);
   answer(res, 200, req.method === 'GET' ? state.asked.splice(0) : {});
 });
@@ -208,9 +210,19 @@ const okta = (req, res) => {
   return true;
 };
 
+// Until whoever reads it has had enough.
+const endless = (res) => {
+  state.endless = false;
+  res.writeHead(200, { 'content-type': 'application/json' });
+  const more = () => { while (!res.destroyed && res.write(Buffer.alloc(65536, 32))); };
+  res.on('drain', more);
+  more();
+};
+
 const server = http.createServer((req, res) => {
   if (req.url === '/control') return control(req, res);
   if (okta(req, res)) return undefined;
+  if (state.endless && req.url.endsWith('/token')) return endless(res);
   if (state.forge && req.url.endsWith('/token')) tamper(res);
   if (!req.url.startsWith(`${realm}/`)) return root(req, res);
   req.originalUrl = req.url;
