@@ -150,7 +150,8 @@ def test_a_busy_server_is_asked_again(node, tmp_path):
         s = socket.create_connection(("127.0.0.1", node.port))
         s.sendall((f"PUT /.import/files/slow-{n} HTTP/1.1\r\nHost: x\r\nX-Pantera-Repo-Type: file\r\n"
                    f"Authorization: {admin.authorization}\r\nX-Pantera-Idempotency-Key: slow-{n}\r\n"
-                   "Content-Length: 5\r\n\r\n1234").encode())
+                   "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n").encode())
+        assert s.recv(100).startswith(b"HTTP/1.1 100")  # it has its place
         held.append(s)
     with start(node, str(tmp_path / "from"), "files", lines=0) as p:
         wait_until("a 503", lambda: b'"http.response.status_code":503' in open(node.log_path, "rb").read())
