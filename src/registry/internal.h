@@ -103,6 +103,20 @@ void warm_add(struct warm *w, struct warm_entry *e);
 void warm_set_fd(struct warm *w, struct warm_entry *e, int fd);
 void warm_release(struct warm_entry *e);
 
+/* --- what is known of a path: entry.c --- */
+/* The current entry, with a reference, from what is warm or from the row. NOT_FOUND. */
+enum err entry_get(struct registry *r, int64_t repo_id, const char *path, struct warm_entry **ret);
+void entry_open(struct registry *r, struct warm_entry *e); /* a descriptor, if that needs no waiting */
+
+/* --- what a client says that it sends: announced.c --- */
+/* From the request's headers; kinds 0: nothing. BAD_REQUEST. */
+enum err announced_digests(const struct http_request *req, struct arena *a, struct digest_values *ret,
+                           struct why *why);
+enum err announced_add(struct digest_values *d, const struct digest_values *more, struct why *why);
+/* DIGEST_MISMATCH, and which. */
+enum err announced_compare(const struct digest_values *announced, const struct digest_values *got,
+                           struct why *why);
+
 /* --- housekeeping.c: sweeps what has had its time; from the collector's clock, while this node leads --- */
 void housekeeping(struct worker *w);
 

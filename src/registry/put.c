@@ -184,36 +184,13 @@ static void put_commit(struct put *p)
 
 /* --- SEAL --- */
 
-static enum err digest_compare(const char *name, const void *want, const void *got, size_t size,
-                               struct why *why)
-{
-    char expected[129], found[129];
-
-    if (memcmp(want, got, size) == 0)
-        return OK;
-    hex_encode(want, size, expected);
-    hex_encode(got, size, found);
-    return fail(why, ERR_DIGEST_MISMATCH, "%s mismatch: expected %s got %s", name, expected, found);
-}
-
 /* RFC 9530 §2 leaves the status to us: 422 says that the bytes are not those that were announced. */
-static enum err digests_compare(const struct put *p, struct why *why)
+static enum err put_compare(const struct put *p, struct why *why)
 {
-    const struct digest_values *want = &p->expected, *got = &p->blob.digests;
-    enum err e = OK;
-
     if (p->size >= 0 && p->size != p->blob.size)
         return fail(why, ERR_DIGEST_MISMATCH, "Size mismatch: expected %lld got %lld",
                     (long long)p->size, (long long)p->blob.size);
-    if (want->kinds & DIGEST_SHA256)
-        e = digest_compare("SHA-256", want->sha256, got->sha256, 32, why);
-    if (!e && want->kinds & DIGEST_SHA1)
-        e = digest_compare("SHA-1", want->sha1, got->sha1, 20, why);
-    if (!e && want->kinds & DIGEST_MD5)
-        e = digest_compare("MD5", want->md5, got->md5, 16, why);
-    if (!e && want->kinds & DIGEST_SHA512)
-        e = digest_compare("SHA-512", want->sha512, got->sha512, 64, why);
-    return e;
+    return announced_compare(&p->expected, &p->blob.digests, why);
 }
 
 static void on_finished(struct blob_put *blob, enum err e, const struct why *why, void *arg)
@@ -229,7 +206,7 @@ static void on_finished(struct blob_put *blob, enum err e, const struct why *why
     p->blob_open = false;
     p->result.size = p->blob.size;
     p->result.digests = p->blob.digests;
-    if ((e = digests_compare(p, &text)))
+    if ((e = put_compare(p, &text)))
         put_end(p, e, &text);
     else
         put_commit(p);
@@ -351,103 +328,16 @@ static void on_key(struct key_wait *w)
     }
 }
 
-/* --- what the client announces --- */
-
-static enum err expect_hex(const struct http_request *req, const char *header, unsigned kind,
-                           void *ret, size_t size, unsigned *kinds, struct why *why)
-{
-    const char *text = http_header(req, header);
-
-    if (!text)
-        return OK;
-    if (strlen(text) != 2 * size || !hex_decode(text, 2 * size, ret))
-        return fail(why, ERR_BAD_REQUEST, "%s is not %zu hexadecimal digits", header, 2 * size);
-    *kinds |= kind;
-    return OK;
-}
-
-static enum err expect_base64(struct arena *a, const char *text, size_t length, const char *header,
-                              unsigned kind, void *ret, size_t size, unsigned *kinds,
-                              struct why *why)
-{
-    size_t n;
-    const void *raw = base64_decode(a, text, length, &n);
-
-    if (!raw || n != size)
-        return fail(why, ERR_BAD_REQUEST, "%s is not the base64 of %zu bytes", header, size);
-    if (*kinds & kind && memcmp(ret, raw, size))
-        return fail(why, ERR_BAD_REQUEST, "%s contradicts another header", header);
-    memcpy(ret, raw, size);
-    *kinds |= kind;
-    return OK;
-}
-
-/* Digest (RFC 3230) "sha-256=<base64>", Content-Digest and Repr-Digest (RFC 9530) "sha-256=:<base64>:".
- * Algorithms that we don't know are none of our business. */
-static enum err expect_list(struct put *p, const char *header, struct why *why)
-{
-    const char *at = http_header(p->req, header);
-    struct digest_values *d = &p->expected;
-    enum err e = OK;
-
-    while (at && *at && !e) {
-        size_t item = strcspn(at, ","), skip = strspn(at, " \t");
-        const char *name = at + skip, *value = memchr(at, '=', item);
-        if (value) {
-            size_t name_length = (size_t)(value - name), length;
-            value++;
-            length = (size_t)(at + item - value);
-            while (length && (value[length - 1] == ' ' || value[length - 1] == '\t'))
-                length--;
-            if (length >= 2 && value[0] == ':' && value[length - 1] == ':')
-                value++, length -= 2;
-            if (name_length == 7 && !strncasecmp(name, "sha-256", 7))
-                e = expect_base64(&p->arena, value, length, header, DIGEST_SHA256, d->sha256, 32,
-                                  &d->kinds, why);
-            else if (name_length == 7 && !strncasecmp(name, "sha-512", 7))
-                e = expect_base64(&p->arena, value, length, header, DIGEST_SHA512, d->sha512, 64,
-                                  &d->kinds, why);
-        }
-        at += item + (at[item] == ',');
-    }
-    return e;
-}
-
-/* What the order expects besides the headers that every PUT may have. */
-static enum err expect_order(struct put *p, const struct digest_values *more, struct why *why)
-{
-    struct digest_values *d = &p->expected;
-
-    if ((d->kinds & more->kinds & DIGEST_SHA256 && memcmp(d->sha256, more->sha256, 32)) ||
-        (d->kinds & more->kinds & DIGEST_SHA1 && memcmp(d->sha1, more->sha1, 20)) ||
-        (d->kinds & more->kinds & DIGEST_MD5 && memcmp(d->md5, more->md5, 16)))
-        return fail(why, ERR_BAD_REQUEST, "two headers announce different digests");
-    if (more->kinds & DIGEST_SHA256)
-        memcpy(d->sha256, more->sha256, 32);
-    if (more->kinds & DIGEST_SHA1)
-        memcpy(d->sha1, more->sha1, 20);
-    if (more->kinds & DIGEST_MD5)
-        memcpy(d->md5, more->md5, 16);
-    d->kinds |= more->kinds & (DIGEST_SHA256 | DIGEST_SHA1 | DIGEST_MD5);
-    return OK;
-}
+/* --- the beginning --- */
 
 static enum err put_expect(struct put *p, const struct registry_put_order *order, struct why *why)
 {
-    const char *md5 = http_header(p->req, "content-md5");
-    struct digest_values *d = &p->expected;
     enum err e;
 
-    if ((e = expect_hex(p->req, "x-checksum-sha256", DIGEST_SHA256, d->sha256, 32, &d->kinds, why)) ||
-        (e = expect_hex(p->req, "x-checksum-sha1", DIGEST_SHA1, d->sha1, 20, &d->kinds, why)) ||
-        (e = expect_hex(p->req, "x-checksum-md5", DIGEST_MD5, d->md5, 16, &d->kinds, why)) ||
-        (md5 && (e = expect_base64(&p->arena, md5, strlen(md5), "Content-MD5", DIGEST_MD5, d->md5,
-                                   16, &d->kinds, why))) ||
-        (e = expect_list(p, "digest", why)) || (e = expect_list(p, "content-digest", why)) ||
-        (e = expect_list(p, "repr-digest", why)) ||
-        (e = expect_order(p, &order->expected, why)))
+    if ((e = announced_digests(p->req, &p->arena, &p->expected, why)) ||
+        (e = announced_add(&p->expected, &order->expected, why)))
         return e;
-    p->kinds |= d->kinds | DIGEST_SHA256;
+    p->kinds |= p->expected.kinds | DIGEST_SHA256;
     return OK;
 }
 
