@@ -144,6 +144,25 @@ static enum err login_credential(struct login *l, struct credential **ret, struc
     return OK;
 }
 
+/* The hash that a password is compared with; NULL: this user has none to sign in with. */
+static const char *hash_of(const struct identity *i)
+{
+    bool usable = i->exists && i->enabled && i->password && strcmp(i->provider, PROVIDER_LOCAL) == 0;
+    return usable ? i->password : NULL;
+}
+
+/* Wrong, by a row that was read before the hashing. The lease that is looked at afterwards vouches for what
+ * is read now: a node that caught up in between, or a changed password, must not become a 401. */
+static enum err login_refuse(const struct login *l, struct why *why)
+{
+    struct identity *i = identity_get(l->auth, l->name);
+    const char *now = hash_of(i), *then = l->encoded;
+    bool same = now && then ? strcmp(now, then) == 0 : !now && !then;
+    identity_unref(i);
+    return same ? fail(why, ERR_UNAUTHORIZED, "Invalid credentials")
+                : fail(why, ERR_AGAIN, "the user was changed while the password was checked: try again");
+}
+
 static void login_done(struct password_hash *h)
 {
     struct login *l = container_of(h, struct login, hash);
@@ -159,7 +178,7 @@ static void login_done(struct password_hash *h)
     if (e)
         e = fail(&why, ERR_UNAVAILABLE, "too many sign-ins at the moment");
     else if (!h->matches || !l->provider)
-        e = fail(&why, ERR_UNAUTHORIZED, "Invalid credentials");
+        e = login_refuse(l, &why);
     else
         e = login_credential(l, &c, &why);
     if (e == ERR_UNAUTHORIZED)
@@ -192,7 +211,7 @@ static struct login *login_new(struct auth *a, struct http_request *req, const c
     memcpy(l->key, key, 32);
     l->name = strdup(name);
     l->address = strdup(req->peer ? req->peer : "");
-    if (i->exists && i->enabled && i->password && strcmp(i->provider, PROVIDER_LOCAL) == 0) {
+    if (hash_of(i)) {
         l->encoded = strdup(i->password);
         l->provider = strdup(i->provider);
     }
