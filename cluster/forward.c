@@ -63,11 +63,13 @@ static void send_one(struct cluster *c, struct proposal *p, int leader)
     buf_free(&b);
 }
 
+/* Only with a way back: a leader that was killed and is started again is reachable before it has reached us,
+ * and what it would answer then ("not I") is lost, until the deadline. */
 void forward_queue(struct cluster *c)
 {
     int leader = node_leader(c);
     struct peer *p = leader && leader != c->options->id ? peer_find(c, leader) : NULL;
-    while (c->queue && p && p->up) {
+    while (c->queue && p && p->up && p->accepted > 0) {
         struct proposal *proposal = c->queue;
         c->queue = proposal->next;
         if (!c->queue)
