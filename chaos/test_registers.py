@@ -20,9 +20,9 @@ class Load:
     def __init__(self, cluster, token, seed):
         self.cluster, self.token, self.stop = cluster, token, threading.Event()
         self.registers = [Register(f"/chaos/c{n}") for n in range(COUNTERS)]
-        self.threads = [threading.Thread(target=self.write, args=(r, seed + n))
+        self.threads = [threading.Thread(target=self.write, args=(r, seed + n), daemon=True)
                         for n, r in enumerate(self.registers)]
-        self.threads += [threading.Thread(target=self.read, args=(n, seed + 100 + n.id))
+        self.threads += [threading.Thread(target=self.read, args=(n, seed + 100 + n.id), daemon=True)
                          for n in cluster.nodes]
 
     def clients(self):

@@ -76,7 +76,7 @@ def test_while_one_node_restarts(make_cluster):
     nodes = make_cluster().nodes
     target = Restarting(nodes, SEED)
     stop, counts, broken = threading.Event(), {"stopped": 0, "killed": 0}, []
-    thread = threading.Thread(target=restart_loop, args=(target, nodes, stop, counts, broken))
+    thread = threading.Thread(target=restart_loop, args=(target, nodes, stop, counts, broken), daemon=True)
     thread.start()
     try:
         outcome = run(target)

@@ -291,7 +291,7 @@ def test_a_killed_leader_does_not_fork_it(make_cluster):
             except (OSError, http.client.HTTPException):
                 if not cluster.nodes[i].alive():
                     return
-    threads = [threading.Thread(target=write, args=(i,)) for i in range(3)]
+    threads = [threading.Thread(target=write, args=(i,), daemon=True) for i in range(3)]
     for t in threads:
         t.start()
     try:

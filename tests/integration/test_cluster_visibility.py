@@ -56,7 +56,7 @@ def test_next_request_anywhere_sees_it(cluster):
         except BaseException as e:  # pylint: disable=broad-except
             errors.append(e)
 
-    threads = [threading.Thread(target=run, args=(w,)) for w in range(workers)]
+    threads = [threading.Thread(target=run, args=(w,), daemon=True) for w in range(workers)]
     for t in threads:
         t.start()
     for t in threads:

@@ -27,7 +27,7 @@ def test_acknowledged_password_is_never_refused(make_node):
             time.sleep(pause)  # spread over the time that the change takes: no wait for anything
             sign_in(node, name)
 
-        threads = [threading.Thread(target=early, args=(0.01 * k,)) for k in range(4)]
+        threads = [threading.Thread(target=early, args=(0.01 * k,), daemon=True) for k in range(4)]
         for t in threads:
             t.start()
         admin.must("PUT", f"/users/{name}", {"pass": NEXT})

@@ -48,7 +48,7 @@ def test_cut_off_node_refuses_and_returns(cluster, who):
             status = register.read(c)
             answers[status] = answers.get(status, 0) + 1
 
-    reader = threading.Thread(target=read)
+    reader = threading.Thread(target=read, daemon=True)
     reader.start()
     for _ in range(scale(20, 3)):
         cluster.cut(victim)

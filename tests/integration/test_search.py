@@ -157,7 +157,7 @@ def test_reindex(admin):
             if page["total"] < 300:
                 errors.append(page)
 
-    asking = threading.Thread(target=ask)
+    asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     for n in range(2):
         r = admin.api("POST", "/search/reindex")

@@ -147,7 +147,7 @@ def test_uploads_side_by_side_with_little_memory(make_node):
         except Exception as e:  # pylint: disable=broad-except
             errors.append(e)
 
-    threads = [threading.Thread(target=run, args=(n,)) for n in range(16)]
+    threads = [threading.Thread(target=run, args=(n,), daemon=True) for n in range(16)]
     for t in threads:
         t.start()
     for t in threads:
