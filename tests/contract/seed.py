@@ -49,7 +49,7 @@ COMING = {}
 
 # Statuses that every row of their kind documents and that no case here provokes.
 EVERYWHERE = {
-    429: "attempts are counted by address and name: tests/integration/test_identity.py",
+    429: "attempts are counted by address and name: tests/integration/test_mfa.py",
     503: "a node that is not current: tests/integration, and test_while_one_node_restarts",
 }
 # The same for single rows: "ROUTE: status": why.
