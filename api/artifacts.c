@@ -141,7 +141,8 @@ void artifacts_tree(struct http_request *req)
     }
     items = json_array();
     for (unsigned i = 0; i < count; i++)
-        json_array_append_new(items, tree_item(a, folder, &entries[i]));
+        if (!entries[i].hidden)
+            json_array_append_new(items, tree_item(a, folder, &entries[i]));
     if (more) {
         const struct registry_entry *last = &entries[count - 1];
         marker = arena_printf(a, "%s%s", last->name, last->directory ? "/" : "");

@@ -4,7 +4,12 @@
  *        owner?, name?, version?, if_absent?: bool, if_sha256?: hex} → {created, size, shared}: counts
  *        references, frees the replaced blob. UNAVAILABLE when the key is not reserved any more; CONFLICT
  *        when the path (or a part of it) is a folder (a file) already; PRECONDITION.
- *      artifact.delete {repo_id, path}. NOT_FOUND. */
+ *      artifact.delete {repo_id, path}. NOT_FOUND.
+ *      artifact.commit {repo_id, store, owner?, items[]}: all or none, in order. An item's "do" is "put"
+ *        (as artifact.put, and hidden?), "link" {path, from_repo, from_path, sha256, ...: the bytes that
+ *        another path names in `store`}, "delete" {path, if_sha256?, may_miss?} or "expect" {path, exists,
+ *        if_sha256?}. PRECONDITION names the path; AGAIN instead for an item with again: true. What is
+ *        hidden is neither searched nor listed (pantera/stage.h). */
 #ifndef PANTERA_META_ARTIFACT_H
 #define PANTERA_META_ARTIFACT_H
 
@@ -25,6 +30,7 @@ enum err artifact_get(struct meta_reader *r, struct arena *a, int64_t repo_id, c
 struct artifact_child {
     const char *name;            /* last segment */
     bool directory;
+    bool hidden;                 /* a document of ours, or a folder ".x" that begins with one */
     int64_t size, modified_ms;
 };
 /* Children of a folder ("" is the root) in the order of their paths (a folder's with its slash), after

@@ -81,6 +81,7 @@ void registry_delete_tree(struct http_request *req, const struct repo *repo, con
 struct registry_entry {
     const char *name;            /* last segment */
     bool directory;
+    bool hidden;                 /* documents of ours (stage.h): not for people */
     int64_t size, modified_ms;   /* of a file */
 };
 /* Children of a folder ("" is the root) after `after` (a name, with a slash at the end if it was a

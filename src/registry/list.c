@@ -17,6 +17,7 @@ enum err registry_list(struct registry *r, struct arena *a, const struct repo *r
     entries = arena_alloc(a, (n + 1) * sizeof *entries);
     for (unsigned i = 0; i < n; i++)
         entries[i] = (struct registry_entry){ .name = rows[i].name, .directory = rows[i].directory,
+                                              .hidden = rows[i].hidden,
                                               .size = rows[i].size,
                                               .modified_ms = rows[i].modified_ms };
     *ret = entries;

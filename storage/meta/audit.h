@@ -28,6 +28,7 @@ AUDIT_FAMILY(setting);
 AUDIT_FAMILY(alias);
 AUDIT_FAMILY(repository);
 AUDIT_FAMILY(artifact);
+AUDIT_FAMILY(commit);
 AUDIT_FAMILY(prefixes); /* the rest: audit_access.c */
 AUDIT_FAMILY(cooldown);
 AUDIT_FAMILY(plain);

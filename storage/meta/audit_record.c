@@ -17,12 +17,14 @@
 static const struct rule {
     const char *op, *type;
     const struct audit_family *family;
-    bool silent;
+    bool silent, asked;
 } rules[] = {
-#define AUDIT(op, type, family) { op, type, &audit_family_##family, false },
-#define SILENT(op) { op, NULL, NULL, true },
+#define AUDIT(op, type, family) { op, type, &audit_family_##family, false, false },
+#define ASKED(op, type, family) { op, type, &audit_family_##family, false, true },
+#define SILENT(op) { op, NULL, NULL, true, false },
 #include "storage/meta/audit.def"
 #undef AUDIT
+#undef ASKED
 #undef SILENT
 };
 
@@ -59,7 +61,7 @@ void audit_begin(struct txn *t, const char *op, json_t *args, struct audit_trace
     const struct rule *rule = rule_of(op);
     *ret = (struct audit_trace){ .op = op, .envelope = json_incref(json_object_get(args, "_audit")) };
     json_object_del(args, "_audit");
-    ret->wanted = rule ? !rule->silent : ret->envelope != NULL;
+    ret->wanted = rule ? !rule->silent && (!rule->asked || ret->envelope) : ret->envelope != NULL;
     if (!ret->wanted)
         return;
     ret->family = rule ? rule->family : NULL;

@@ -265,3 +265,44 @@ static json_t *artifact_read(struct txn *t, const json_t *args, bool after)
     return artifact;
 }
 const struct audit_family audit_family_artifact = { artifact_name, artifact_read };
+
+/* Several at once: named after the first that people see. */
+static const json_t *first_seen(const json_t *args)
+{
+    const json_t *items = json_object_get(args, "items"), *item;
+    size_t i;
+    json_array_foreach ((json_t *)items, i, item)
+        if (!json_is_true(json_object_get(item, "hidden")) && arg_text(item, "path"))
+            return item;
+    return json_array_get(items, 0);
+}
+
+static const char *commit_name(struct txn *t, const json_t *args)
+{
+    json_t *one = json_pack("{s:O?, s:O?}", "repo_id", json_object_get(args, "repo_id"), "path",
+                            json_object_get(first_seen(args), "path"));
+    const char *name = artifact_name(t, one);
+    const char *kept = arena_strdup(txn_arena(t), name);
+    json_decref(one);
+    return kept;
+}
+
+/* What the names that people see stood for, of as many as a row holds. */
+static json_t *commit_read(struct txn *t, const json_t *args, bool after)
+{
+    const json_t *items = json_object_get(args, "items"), *item;
+    json_t *names = json_object();
+    size_t i;
+    json_array_foreach ((json_t *)items, i, item) {
+        const char *path = arg_text(item, "path");
+        if (!path || json_is_true(json_object_get(item, "hidden")) || json_object_size(names) >= 100)
+            continue;
+        json_t *one = json_pack("{s:O?, s:s}", "repo_id", json_object_get(args, "repo_id"), "path", path);
+        json_t *was = artifact_read(t, one, false);
+        if (was)
+            json_object_set_new(names, path, was);
+        json_decref(one);
+    }
+    return names;
+}
+const struct audit_family audit_family_commit = { commit_name, commit_read };
