@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/formats/file/file.c: generic files: PUT, GET, HEAD, DELETE of a path, and listings of folders. A path
  * is what the client calls it; nothing is derived from it. */
-#include "src/formats/file/file.h"
-
 #include <string.h>
 
 #include "pantera/api.h"
+#include "src/formats/listing.h"
 
 static void forbid(struct http_request *req, const struct repo *repo, const char *what)
 {
@@ -56,9 +55,9 @@ static void file_get(struct http_request *req, const struct repo *repo, const ch
     size_t n = strlen(path);
 
     if (n == 0 || path[n - 1] == '/') {
-        if (file_listing(req, repo, n ? arena_strndup(&req->arena, path, n - 1) : ""))
+        if (format_listing(req, repo, n ? arena_strndup(&req->arena, path, n - 1) : ""))
             return;
-    } else if (registry_get(req, repo, path, api_fail) || file_listing(req, repo, path)) {
+    } else if (registry_get(req, repo, path, api_fail) || format_listing(req, repo, path)) {
         return;
     }
     api_fail_text(req, ERR_NOT_FOUND, "'%.200s' not found", path);

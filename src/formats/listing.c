@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/formats/file/listing.c: what is in a folder: HTML for people, JSON for programs, else one path a line.
+/* src/formats/listing.c: what is in a folder: HTML for people, JSON for programs, else one path a line.
  * Paged with ?limit= (1000 by default and at most) and ?after=, the last name of the page before, with its
  * slash if it is a folder; a Link header (RFC 8288) leads to the next page. */
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "pantera/clock.h"
 #include "pantera/limits.h"
 #include "pantera/text.h"
-#include "src/formats/file/file.h"
+#include "src/formats/listing.h"
 
 enum { LISTING_LIMIT = 1000 };
 #define LISTING_BYTES MIB(8) /* 1000 names at their longest, escaped and doubled, stay below */
@@ -161,7 +161,21 @@ static void listing_reply(const struct listing *l)
     buf_free(&b);
 }
 
-bool file_listing(struct http_request *req, const struct repo *repo, const char *folder)
+/* Generated documents live below names that begin with a dot. Of a file repository such names are its
+ * users'. */
+static void hide(struct listing *l)
+{
+    unsigned kept = 0;
+
+    if (*l->folder || !strcmp(l->repo->format, "file"))
+        return;
+    for (unsigned i = 0; i < l->count; i++)
+        if (l->entries[i].name[0] != '.')
+            l->entries[kept++] = l->entries[i];
+    l->count = kept;
+}
+
+bool format_listing(struct http_request *req, const struct repo *repo, const char *folder)
 {
     struct listing l = { .req = req, .repo = repo, .folder = folder };
     struct worker *w = worker_of(req);
@@ -186,6 +200,7 @@ bool file_listing(struct http_request *req, const struct repo *repo, const char 
         const struct registry_entry *last = &l.entries[l.count - 1];
         l.after = last->directory ? arena_printf(&req->arena, "%s/", last->name) : last->name;
     }
+    hide(&l);
     listing_reply(&l);
     return true;
 }

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/formats/maven/documents.c: maven-metadata.xml and its checksums. What a client puts there is taken and
+ * forgotten, for we know what is in the folder; but for a group's plugin prefixes, which no file says. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "pantera/api.h"
+#include "pantera/limits.h"
+#include "pantera/stage.h"
+#include "pantera/tether.h"
+#include "pantera/text.h"
+#include "src/formats/maven/maven.h"
+#include "src/formats/maven/metadata.h"
+
+/* --- GET --- */
+
+struct answer {
+    struct http_request *req;
+    struct tether *tether;
+    struct maven_path path;
+};
+
+static void reply(struct http_request *req, const struct maven_path *p, const char *data, size_t size)
+{
+    static const struct { enum digest_kind kind; const char *header; } headers[] = {
+        { DIGEST_SHA256, "X-Checksum-Sha256" }, { DIGEST_SHA1, "X-Checksum-Sha1" },
+        { DIGEST_MD5, "X-Checksum-Md5" }, { DIGEST_SHA512, "X-Checksum-Sha512" },
+    };
+    struct digester *d = digester_new(MAVEN_DIGESTS);
+    struct digest_values digests;
+    char hex[129], etag[72];
+    const char *range = NULL;
+
+    digester_update(d, data, size);
+    digester_final(d, &digests);
+    digester_free(d);
+    http_set_header(req, "Cache-Control", "no-cache");
+    if (p->checksum) {
+        maven_checksum_reply(req, &digests, p->checksum);
+        return;
+    }
+    /* With these a client needs no second request, between which and the first there may be a deploy. */
+    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
+        size_t n;
+        const void *digest = maven_digest(&digests, headers[i].kind, &n);
+        hex_encode(digest, n, hex);
+        http_set_header(req, headers[i].header, hex);
+        if (headers[i].kind == DIGEST_SHA256)
+            snprintf(etag, sizeof etag, "\"%.64s\"", hex);
+    }
+    http_set_header(req, "ETag", etag);
+    switch (http_conditions(req, etag, 0, &range)) {
+    case 304: http_reply(req, 304, NULL, NULL, 0); return;
+    case 412: maven_fail(req, ERR_PRECONDITION, NULL); return;
+    default: http_reply(req, 200, "text/xml", data, size);
+    }
+}
+
+static void on_rows(enum err e, const struct why *why, const char *data, size_t size, void *arg)
+{
+    struct answer *a = arg;
+
+    if (a->req) {
+        tether_cut(a->tether);
+        /* After reading: what was read is the truth only if the lease holds. */
+        if (!cluster_current(worker_of(a->req)->cluster))
+            maven_fail(a->req, ERR_NOT_CURRENT, NULL);
+        else if (e)
+            maven_fail(a->req, e, why);
+        else
+            reply(a->req, &a->path, data, size);
+    }
+    free(a);
+}
+
+void maven_document_get(struct http_request *req, const struct repo *repo, const struct maven_path *p)
+{
+    struct answer *a = calloc(1, sizeof *a);
+
+    check(a);
+    a->tether = tether_tie(req, &a->req);
+    a->path = *p;
+    maven_rows(worker_of(req), repo, p->file, NULL, on_rows, a);
+}
+
+/* --- PUT --- */
+
+struct plugins {
+    struct http_request *req;
+    struct tether *tether;
+    char *data;                  /* what the client sent */
+    size_t size;
+    struct registry_update update;
+    char path[LIMIT_PATH + 32];
+};
+
+static void on_plugins(enum err e, const struct why *why, void *arg)
+{
+    struct plugins *p = arg;
+
+    if (p->req) {
+        tether_cut(p->tether);
+        if (e)
+            maven_fail(p->req, e, why);
+        else
+            http_reply(p->req, 201, NULL, NULL, 0);
+    }
+    free(p->data);
+    free(p);
+}
+
+/* Pool thread. What was known, and what is new. */
+static enum err plugins_apply(void *arg, const char *data, size_t size, struct buf *ret, struct why *why)
+{
+    struct plugins *p = arg;
+    struct maven_metadata m, given;
+    struct arena a;
+    enum err e;
+
+    arena_init(&a);
+    maven_metadata_init(&m, &a);
+    maven_metadata_init(&given, &a);
+    e = maven_metadata_read(&given, p->data, p->size, why);
+    if (!e && data)
+        e = maven_metadata_read(&m, data, size, why);
+    if (!e) {
+        m.version_count = 0;
+        for (unsigned i = 0; i < given.plugin_count; i++)
+            maven_metadata_add_plugin(&m, &given.plugins[i]);
+        maven_metadata_finish(&m);
+        maven_metadata_render(&m, ret);
+        e = !m.plugin_count ? ERR_AGAIN : buf_err(ret);
+    }
+    arena_release(&a);
+    return e;
+}
+
+struct incoming {                /* the request's memory */
+    struct maven_path path;
+    char repo[LIMIT_NAME + 1];
+};
+
+static void on_body(struct http_request *req, char *data, size_t size, enum err e, void *arg)
+{
+    struct incoming *in = arg;
+    const struct repo *repo = registry_repo(worker_of(req)->registry, in->repo);
+    struct plugins *p;
+
+    if (e || !repo) {
+        maven_fail(req, e ? e : ERR_NOT_FOUND, NULL);
+        return;
+    }
+    if (!memmem(data, size, "plugins", 7)) {
+        http_reply(req, 201, NULL, NULL, 0);
+        return;
+    }
+    p = calloc(1, sizeof *p);
+    check(p);
+    p->data = malloc(size + 1);
+    check(p->data);
+    memcpy(p->data, data, size + 1);
+    p->size = size;
+    p->tether = tether_tie(req, &p->req);
+    snprintf(p->path, sizeof p->path, "%s", maven_plugins_path(&req->arena, in->path.folder));
+    p->update = (struct registry_update){ .path = p->path, .content_type = "text/xml",
+                                          .limit = MAVEN_METADATA_LIMIT, .req = req,
+                                          .apply = plugins_apply, .done = on_plugins, .arg = p };
+    registry_update(worker_of(req), repo, &p->update);
+}
+
+void maven_document_put(struct http_request *req, const struct repo *repo, const struct maven_path *p)
+{
+    struct incoming *in = arena_alloc(&req->arena, sizeof *in);
+
+    in->path = *p;
+    strncpy(in->repo, repo->name, sizeof in->repo - 1);
+    http_body_collect(req, MIB(2), on_body, in);
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/formats/maven/maven.c: Maven repositories (Maven 2 layout), which Gradle, sbt, Ivy and others read and
+ * write too: methods, permissions, errors, the keys of a repository's configuration. */
+#include "src/formats/maven/maven.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pantera/api.h"
+#include "src/formats/listing.h"
+
+/* --- errors --- */
+
+/* RFC 9112 §4: what may stand in a reason phrase, and not too long. */
+static const char *reason_of(struct arena *a, const char *text)
+{
+    char *reason = arena_strndup(a, text, strnlen(text, 300));
+
+    for (char *c = reason; *c; c++)
+        if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e)
+            *c = '?';
+    return reason;
+}
+
+void maven_fail(struct http_request *req, enum err e, const struct why *why)
+{
+    const char *text = why_text(why, e), *body, *head;
+
+    /* These have headers that api_fail knows: challenges, Retry-After, Allow. */
+    if (err_status(e) == 401 || err_status(e) == 429 || err_status(e) >= 500 || e == ERR_METHOD) {
+        api_fail(req, e, why);
+        return;
+    }
+    body = arena_printf(&req->arena, "%s\n", text);
+    head = arena_printf(&req->arena, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\n",
+                        err_status(e), reason_of(&req->arena, text));
+    http_reply_prepared_bytes(req, err_status(e), head, strlen(head), body, strlen(body));
+}
+
+void maven_fail_text(struct http_request *req, enum err e, const char *fmt, ...)
+{
+    struct why why;
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(why.text, sizeof why.text, fmt, args);
+    va_end(args);
+    maven_fail(req, e, &why);
+}
+
+/* --- configuration --- */
+
+static const char *const words[][4] = {
+    { "redeploy", "allow", "deny", NULL }, { "checksums", "strict", "lenient", NULL },
+};
+static const char *const switches[] = { "snapshots", "releases" };
+static const char *const keys[] = { "type", "storage", "content-length-max", "description" };
+
+static bool is_one_of(const char *name, const char *const *list, size_t count)
+{
+    for (size_t i = 0; i < count && list[i]; i++)
+        if (!strcmp(name, list[i]))
+            return true;
+    return false;
+}
+
+static enum err check_key(const char *name, const json_t *value, struct why *why)
+{
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcmp(name, words[i][0]))
+            return json_is_string(value) && is_one_of(json_string_value(value), words[i] + 1, 2)
+                       ? OK
+                       : fail(why, ERR_BAD_REQUEST, "'%s' must be \"%s\" or \"%s\"", name, words[i][1],
+                              words[i][2]);
+    if (is_one_of(name, switches, sizeof switches / sizeof *switches))
+        return json_is_boolean(value) ? OK : fail(why, ERR_BAD_REQUEST, "'%s' must be true or false", name);
+    if (is_one_of(name, keys, sizeof keys / sizeof *keys))
+        return OK;
+    return fail(why, ERR_BAD_REQUEST, "'%.100s' is not a key of a maven repository", name);
+}
+
+static enum err maven_check(const json_t *repo_config, struct why *why)
+{
+    const char *name;
+    json_t *value;
+    enum err e;
+
+    json_object_foreach ((json_t *)repo_config, name, value)
+        if ((e = check_key(name, value, why)))
+            return e;
+    return OK;
+}
+
+struct maven_rules maven_rules_of(const struct repo *repo)
+{
+    const json_t *config = json_object_get(repo->config, "repo");
+    const char *redeploy = json_string_value(json_object_get(config, "redeploy"));
+    const char *checksums = json_string_value(json_object_get(config, "checksums"));
+
+    return (struct maven_rules){
+        .redeploy = redeploy && !strcmp(redeploy, "allow"),
+        .snapshots = !json_is_false(json_object_get(config, "snapshots")),
+        .releases = !json_is_false(json_object_get(config, "releases")),
+        .lenient = checksums && !strcmp(checksums, "lenient"),
+    };
+}
+
+/* --- requests --- */
+
+static void maven_get(struct http_request *req, const struct repo *repo, const char *path)
+{
+    struct maven_path p;
+    size_t n = strlen(path);
+
+    if (n == 0 || path[n - 1] == '/') {
+        if (!format_listing(req, repo, n ? arena_strndup(&req->arena, path, n - 1) : ""))
+            maven_fail_text(req, ERR_NOT_FOUND, "'%.200s' not found", path);
+        return;
+    }
+    maven_path_parse(&req->arena, path, &p);
+    if (p.kind == MAVEN_METADATA)
+        maven_document_get(req, repo, &p);
+    else if (p.checksum)
+        maven_checksum_get(req, repo, path, &p);
+    else if (!registry_get(req, repo, path, maven_fail) && !format_listing(req, repo, path))
+        maven_fail_text(req, ERR_NOT_FOUND, "'%.200s' not found", path);
+}
+
+static void on_deleted(struct http_request *req, enum err e, const struct why *why)
+{
+    if (e)
+        maven_fail(req, e, why);
+    else
+        http_reply(req, 204, NULL, NULL, 0);
+}
+
+/* A file, or with a slash at the end a folder and all below it. Metadata follows by itself. */
+static void maven_delete(struct http_request *req, const struct repo *repo, const char *path)
+{
+    struct maven_path p;
+    size_t n = strlen(path);
+
+    maven_path_parse(&req->arena, path, &p);
+    if (n == 0)
+        maven_fail_text(req, ERR_BAD_REQUEST, "the whole repository can't be deleted this way");
+    else if (path[n - 1] == '/')
+        registry_delete_tree(req, repo, arena_strndup(&req->arena, path, n - 1), on_deleted);
+    else if (p.kind == MAVEN_METADATA)
+        maven_fail_text(req, ERR_CONFLICT, "maven-metadata.xml is made by the server from what is there");
+    else
+        registry_delete(req, repo, path, on_deleted);
+}
+
+static const struct {
+    unsigned methods;
+    enum repo_action action;
+    const char *what;
+    void (*handle)(struct http_request *req, const struct repo *repo, const char *path);
+} verbs[] = {
+    { HTTP_M_GET | HTTP_M_HEAD, REPO_READ, "read", maven_get },
+    { HTTP_M_PUT, REPO_WRITE, "write to", maven_put },
+    { HTTP_M_DELETE, REPO_DELETE, "delete from", maven_delete },
+};
+
+static void maven_handle(struct http_request *req, const struct repo *repo, const char *path)
+{
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        if (!(verbs[i].methods & req->method))
+            continue;
+        if (!may_repo(req->principal, repo->name, verbs[i].action))
+            maven_fail_text(req, ERR_FORBIDDEN, "no permission to %s repository '%s'", verbs[i].what,
+                            repo->name);
+        else if (*path == '.') /* documents of ours */
+            maven_fail_text(req, ERR_NOT_FOUND, "'%.200s' not found", path);
+        else
+            verbs[i].handle(req, repo, path);
+        return;
+    }
+    http_set_header(req, "Allow", "GET, HEAD, PUT, DELETE, OPTIONS");
+    api_fail(req, ERR_METHOD, NULL);
+}
+
+const struct format maven_format = {
+    .name = "maven",
+    .caps = FORMAT_LOCAL,
+    .handle = maven_handle,
+    .check = maven_check,
+};
+
+/* The same under the name that Gradle's users look for. */
+const struct format gradle_format = {
+    .name = "gradle",
+    .caps = FORMAT_LOCAL,
+    .handle = maven_handle,
+    .check = maven_check,
+};
