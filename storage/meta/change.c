@@ -60,44 +60,6 @@ static void bump(const struct watched *w, sqlite3_changeset_iter *change, int op
     gen_bump(w->kind, hash);
 }
 
-/* The replica's table has the key columns where the changeset has them, and no fewer columns. */
-static bool table_fits(sqlite3 *db, const char *table, const unsigned char *key, int columns)
-{
-    sqlite3_stmt *stmt;
-    int seen = 0;
-    bool fits = true;
-    if (sqlite3_prepare_v2(db, "SELECT pk > 0 FROM pragma_table_info(?)", -1, &stmt, NULL) != SQLITE_OK)
-        connection_die(db, "table_info");
-    sqlite3_bind_text(stmt, 1, table, -1, SQLITE_STATIC);
-    for (; sqlite3_step(stmt) == SQLITE_ROW; seen++)
-        if (seen < columns)
-            fits &= sqlite3_column_int(stmt, 0) == (key[seen] != 0);
-    sqlite3_finalize(stmt);
-    return fits && seen >= columns;
-}
-
-bool change_fits(sqlite3 *db, const void *changeset, int size)
-{
-    sqlite3_changeset_iter *change;
-    char last[64] = "";
-    bool fits = true;
-    if (sqlite3changeset_start(&change, size, (void *)(uintptr_t)changeset) != SQLITE_OK)
-        return false;
-    while (fits && sqlite3changeset_next(change) == SQLITE_ROW) {
-        const char *table;
-        unsigned char *key;
-        int columns, op, indirect;
-        if (sqlite3changeset_op(change, &table, &columns, &op, &indirect) != SQLITE_OK)
-            break;
-        if (strcmp(table, last) == 0) /* a changeset is in order of tables */
-            continue;
-        snprintf(last, sizeof last, "%s", table);
-        if (sqlite3changeset_pk(change, &key, NULL) != SQLITE_OK || !table_fits(db, table, key, columns))
-            fits = false;
-    }
-    return sqlite3changeset_finalize(change) == SQLITE_OK && fits;
-}
-
 void change_bump_generations(const void *changeset, int size)
 {
     sqlite3_changeset_iter *change;

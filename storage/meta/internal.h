@@ -17,6 +17,7 @@ enum { STATEMENT_BUCKETS = 256 };
 struct connection {
     sqlite3 *db;
     struct sql *statements[STATEMENT_BUCKETS];
+    struct table_plan *plans;    /* apply.c */
 };
 
 struct txn {
@@ -50,8 +51,10 @@ void connection_close(struct connection *c);
 
 /* change.c: bumps the generations of every row that the changeset touches. */
 void change_bump_generations(const void *changeset, int size);
-/* Every table of the changeset is here, with its columns and the same primary key. */
-bool change_fits(sqlite3 *db, const void *changeset, int size);
+
+/* apply.c: in the open transaction; ends the process if it does not fit. */
+void apply_changeset(struct connection *c, const void *data, size_t size);
+void apply_forget(struct connection *c); /* the schema has changed, or the connection ends */
 
 /* search_build.c: see meta_idle. Its tables are there from this migration on. */
 enum { SEARCH_SCHEMA = 3 };

@@ -211,16 +211,6 @@ void meta_batch_rollback(struct meta *m)
 
 /* --- applying --- */
 
-static int on_conflict(void *arg, int kind, sqlite3_changeset_iter *change)
-{
-    const char *table = "?";
-    int columns, op, indirect;
-    sqlite3changeset_op(change, &table, &columns, &op, &indirect);
-    log_error("storage", "changeset does not fit the replica: table %s, operation %d, conflict %d", table,
-              op, kind);
-    return SQLITE_CHANGESET_ABORT;
-}
-
 static void commit_at(struct meta *m, uint64_t index)
 {
     struct txn t = { .connection = &m->connection };
@@ -231,19 +221,12 @@ static void commit_at(struct meta *m, uint64_t index)
 
 void meta_apply_changeset(struct meta *m, uint64_t index, const void *data, size_t size)
 {
-    sqlite3 *db = m->connection.db;
     struct txn t = { .connection = &m->connection };
     check(!m->batch_open);
     if (index <= m->applied)
         return;
     sql_do(&t, "BEGIN IMMEDIATE", "");
-    /* SQLite passes over tables that it does not have, without a word. */
-    if (!change_fits(db, data, (int)size))
-        log_fatal("storage", "entry %llu has changes for tables that this replica does not have",
-                  (unsigned long long)index);
-    if (size && sqlite3changeset_apply(db, (int)size, (void *)(uintptr_t)data, NULL, on_conflict, NULL) !=
-                    SQLITE_OK)
-        connection_die(db, "the replica has diverged; remove it, and this node fetches a copy");
+    apply_changeset(&m->connection, data, size);
     commit_at(m, index);
     change_bump_generations(data, (int)size);
 }
@@ -261,6 +244,7 @@ void meta_apply_migration(struct meta *m, uint64_t index, int number)
         log_fatal("storage", "migration %d is not known to this version: upgrade this node", number);
     connection_exec(m->connection.db, "BEGIN IMMEDIATE");
     if (number > m->schema) {
+        apply_forget(&m->connection);
         connection_exec(m->connection.db, migration->sql);
         write_state(m, "schema", number);
         m->schema = number;

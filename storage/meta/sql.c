@@ -38,6 +38,7 @@ void connection_close(struct connection *c)
             sqlite3_finalize(q->stmt);
             free(q);
         }
+    apply_forget(c);
     sqlite3_close(c->db);
     c->db = NULL;
 }

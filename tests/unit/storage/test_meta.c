@@ -121,6 +121,38 @@ static void a_rollback_leaves_nothing(void **state)
     assert_same(p);
 }
 
+static json_t *repository(const char *name)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:{s:{s:s}}, s:s}", "name", name, "type", "file", "storage",
+                     "default", "by", "x", "config", "repo", "type", "file", "expect", "any");
+}
+
+static json_t *move(const char *name, const char *to)
+{
+    return json_pack("{s:s, s:s, s:s}", "name", name, "new_name", to, "by", "x");
+}
+
+/* Row by row the new names collide with the old ones: only together they fit. */
+static void two_rows_swap_a_unique_value(void **state)
+{
+    struct pair *p = *state;
+    meta_batch_begin(p->leader.meta);
+    assert_int_equal(run(p, "alias.put", json_pack("{s:i, s:s, s:{s:s, s:s}}", "repo_id", 0, "name",
+                                                   "default", "config", "type", "fs", "path", "/x")), OK);
+    assert_int_equal(run(p, "repo.put", repository("one")), OK);
+    assert_int_equal(run(p, "repo.put", repository("two")), OK);
+    commit_both(p);
+    meta_batch_begin(p->leader.meta);
+    assert_int_equal(run(p, "setting.put", setting("before", 1)), OK);
+    assert_int_equal(run(p, "repo.move", move("one", "other")), OK);
+    assert_int_equal(run(p, "repo.move", move("two", "one")), OK);
+    assert_int_equal(run(p, "repo.move", move("other", "two")), OK);
+    commit_both(p);
+    assert_true(holds(&p->follower, "repository|1:1|3:two"));
+    assert_true(holds(&p->follower, "setting|3:before"));
+    assert_same(p);
+}
+
 /* One in three is refused; batches of one to twenty; deletions, updates, all on few names, so that one
  * batch changes a row many times over. */
 static void random_batches_keep_replicas_equal(void **state)
@@ -489,6 +521,7 @@ int main(void)
         T(a_statement_that_does_not_fit_gives_no_rows),
         T(a_statement_in_use_gets_a_twin),
         T(the_checkpointer_moves_the_wal),
+        T(two_rows_swap_a_unique_value),
         T(a_divergent_changeset_ends_the_process),
         T(a_changeset_for_an_unknown_table_ends_the_process),
     };
