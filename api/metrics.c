@@ -11,6 +11,7 @@
 #include "pantera/buf.h"
 #include "pantera/clock.h"
 #include "pantera/limits.h"
+#include "pantera/upstream.h"
 
 enum { WORKERS = 256, METHODS = 8, STATUSES = 600, ROUTES = 256 };
 
@@ -222,7 +223,7 @@ static void __attribute__((constructor)) note_start(void)
 void metrics_render(struct http_request *req)
 {
     struct buf b;
-    buf_init(&b, MIB(1));
+    buf_init(&b, MIB(8)); /* there may be hundreds of remotes */
     render_requests(&b);
     render_durations(&b);
     uint64_t finished = SUM(finished), began = SUM(began);
@@ -234,6 +235,7 @@ void metrics_render(struct http_request *req)
         SUM(bytes_in));
     one(&b, "pantera_http_response_bytes_total", "counter", "Bytes of responses.", SUM(bytes_out));
     render_cluster(&b, worker_of(req)->cluster);
+    upstream_metrics(&b);
     one(&b, "process_resident_memory_bytes", "gauge", "Resident memory.", resident_bytes());
     one(&b, "pantera_uptime_seconds", "gauge", "Since the process started.",
         (clock_mono_ms() - started_ms) / 1000);

@@ -9,6 +9,7 @@
 #include "pantera/meta_repository.h"
 #include "pantera/meta_secret.h"
 #include "pantera/text.h"
+#include "pantera/upstream.h"
 #include "api/handlers.h"
 #include "api/repositories.h"
 
@@ -126,6 +127,8 @@ static enum err config_check(const json_t *body, const char **ret_type, struct w
     if ((e = common_check(repo, cap == FORMAT_GROUP, why)))
         return e;
     *ret_type = type;
+    if (cap == FORMAT_PROXY && (e = upstream_check(repo, why)))
+        return e;
     return (format->check)(repo, why);
 }
 

@@ -12,7 +12,7 @@
 #include "pantera/meta_setting.h"
 #include "pantera/text.h"
 
-enum kind { FIXED, MS, DURATION, SECONDS, BOOL, PATH, LEVEL };
+enum kind { FIXED, MS, DURATION, SECONDS, COUNT, BOOL, PATH, LEVEL };
 enum { MOST_PREFIXES = 32 };
 
 /* --- the table --- */
@@ -23,9 +23,18 @@ static const char *level_name(enum log_level level)
     return names[level];
 }
 
+static json_t *networks_json(const struct config *c)
+{
+    json_t *list = json_array();
+    for (const char *const *n = (const char *const *)c->allow_upstreams; n && *n; n++)
+        json_array_append_new(list, json_string(*n));
+    return list;
+}
+
 #define JSON_MS(v) json_integer((json_int_t)(v))
 #define JSON_DURATION(v) json_integer((json_int_t)(v))
 #define JSON_SECONDS(v) json_integer((json_int_t)(v))
+#define JSON_COUNT(v) json_integer((json_int_t)(v))
 #define JSON_BOOL(v) json_boolean(v)
 #define JSON_PATH(v) json_string(v)
 #define JSON_LEVEL(v) json_string(v)
@@ -143,13 +152,14 @@ static enum err number_check(const struct row *row, json_t *value, int64_t *ret,
     uint64_t ms;
     bool good = json_is_integer(value);
     *ret = json_integer_value(value);
-    if (row->kind != SECONDS && json_is_string(value) &&
+    if (row->kind < SECONDS && json_is_string(value) &&
         (good = clock_parse_duration(json_string_value(value), &ms)))
         *ret = (int64_t)ms;
     if (!good || *ret < row->least || *ret > row->most)
         return fail(why, ERR_BAD_REQUEST, "'%s.%s' must be %s from %lld to %lld", row->section, row->key,
-                    row->kind == SECONDS ? "a number of seconds"
-                                         : "a number of milliseconds, or a duration like \"PT60S\",",
+                    row->kind == COUNT     ? "a number"
+                    : row->kind == SECONDS ? "a number of seconds"
+                                           : "a number of milliseconds, or a duration like \"PT60S\",",
                     (long long)row->least, (long long)row->most);
     return OK;
 }
@@ -189,7 +199,7 @@ static enum err value_check(const struct worker *w, const struct row *row, json_
         e = fail(why, ERR_BAD_REQUEST, "'%s.%s' must be debug, info, warn or error", row->section, row->key);
     else if (row->kind == PATH && !path_good(row, text))
         e = fail(why, ERR_BAD_REQUEST, "'%s.%s' must be a path like /metrics", row->section, row->key);
-    else if (row->kind <= SECONDS && !(e = number_check(row, value, &n, why))) {
+    else if (row->kind <= COUNT && !(e = number_check(row, value, &n, why))) {
         json_decref(value);
         *ret = json_integer(n);
     }

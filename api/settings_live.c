@@ -5,6 +5,7 @@
 #include "api/settings.h"
 #include "pantera/gen.h"
 #include "pantera/log.h"
+#include "pantera/upstream.h"
 
 enum { TICK_MS = 500 };
 
@@ -17,6 +18,25 @@ bool settings_access_log(void)
     return access_log;
 }
 
+static unsigned upstreams(const struct worker *w, const char *key)
+{
+    return (unsigned)settings_number(w, "http_client", key);
+}
+
+/* The whole process's; each worker says the same. */
+static void put_upstreams_in_force(const struct worker *w)
+{
+    upstream_limits_set(&(struct upstream_limits){
+        .connect_ms = upstreams(w, "connection_timeout"),
+        .head_ms = upstreams(w, "proxy_timeout"),
+        .stall_ms = upstreams(w, "idle_timeout"),
+        .acquire_ms = upstreams(w, "connection_acquire_timeout"),
+        .connections = upstreams(w, "max_connections_per_destination"),
+        .queue = upstreams(w, "max_requests_queued_per_destination"),
+        .follow_redirects = upstreams(w, "follow_redirects"),
+    });
+}
+
 static void put_in_force(struct worker *w)
 {
     struct arena a;
@@ -27,6 +47,7 @@ static void put_in_force(struct worker *w)
     client_set_timeouts(w->client, (unsigned)settings_number(w, "http_client", "connection_timeout"),
                         (unsigned)settings_number(w, "http_client", "idle_timeout"),
                         (unsigned)settings_number(w, "http_client", "proxy_timeout"));
+    put_upstreams_in_force(w);
     const char *text = settings_text(&a, w, "logging", "level");
     if (text && log_level_parse(text, &level))
         log_set_level(level);

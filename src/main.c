@@ -21,6 +21,7 @@
 #include "pantera/log.h"
 #include "pantera/registry.h"
 #include "pantera/tls.h"
+#include "pantera/upstream.h"
 #include "pantera/worker.h"
 #include "src/cli.h"
 
@@ -88,6 +89,7 @@ static void worker_setup(struct loop *loop, void *arg)
     w->config = config;
     w->cluster = l->program->cluster;
     w->client = client_new(loop);
+    w->upstream = upstream_new(loop, w->client);
     w->reader = meta_reader_open(config->home, &l->why);
     if (!w->reader) {
         l->err = ERR_IO;
@@ -110,6 +112,7 @@ static void worker_stop(struct loop *loop)
     registry_free(w->registry);
     auth_free(w->auth);
     client_free(w->client);
+    upstream_free(w->upstream);
     meta_reader_close(w->reader);
 }
 
@@ -389,6 +392,10 @@ static int run_server(const char *config_file)
     if (p.config->user_pass && password_policy(p.config->user_name ? p.config->user_name : "admin",
                                                p.config->user_pass, &why)) {
         fprintf(stderr, "panterad: PANTERA_USER_PASS: %s\n", why.text);
+        return 2;
+    }
+    if (upstream_allow((const char *const *)p.config->allow_upstreams, &why)) {
+        fprintf(stderr, "panterad: meta.http_client.allow_upstreams: %s\n", why.text);
         return 2;
     }
     if (!lock_home(p.config->home))

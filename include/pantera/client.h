@@ -9,12 +9,20 @@
 
 #include <stdint.h>
 
+#include "pantera/address.h"
 #include "pantera/arena.h"
 #include "pantera/err.h"
 #include "pantera/loop.h"
 
 struct client;
 struct client_private;
+
+/* Where requests may lead that somebody else than the operator may have thought of. Each address is judged
+ * as it is connected to, whatever name led there; also of a connection that stands from before. */
+struct client_guard {
+    const struct network *networks; /* that may be reached although they are not public */
+    unsigned count;
+};
 
 struct client_request {
     /* in */
@@ -29,6 +37,10 @@ struct client_request {
     unsigned connect_timeout_ms;  /* default 10,000 */
     unsigned stall_timeout_ms;    /* less than one byte a second for so long: fail; default 30,000 */
     unsigned total_timeout_ms;    /* 0: none */
+    unsigned head_timeout_ms;     /* until the response's head is there; 0: none */
+    /* NULL: any address. Refused: ERR_FORBIDDEN, and nothing was sent. With a proxy of the environment only
+     * what the URL itself says is judged. Not together with follow_redirects. */
+    const struct client_guard *guard;
     bool upstream;                /* times that are 0 are those of client_set_timeouts */
     bool follow_redirects;
     const char *ca_file;          /* NULL: the system's */
@@ -56,5 +68,19 @@ void client_resume(struct client_request *r); /* both directions */
 void client_cancel(struct client_request *r); /* on_done comes, later, with ERR_CANCELED */
 /* A response header's value by lower-case name, or NULL; valid until on_done returns. */
 const char *client_header(const struct client_request *r, const char *name);
+/* All of that name, one call each: `at` is 0 first; NULL: no more. */
+const char *client_header_next(const struct client_request *r, const char *name, size_t *at);
+
+/* --- URLs, as this client will read them: one parser for what is judged and for what is connected to --- */
+struct client_url {
+    const char *text;             /* normalised; no user info, no fragment */
+    const char *host;             /* lower case, without brackets; numbers in their usual form */
+    const char *origin;           /* "https://host:port", the port always there */
+    bool secure;                  /* https */
+};
+/* `reference` as found in a document at `base` (NULL: it has to be absolute). BAD_REQUEST: not a URL, not
+ * http or https, with user info, or too long. Everything is the arena's. */
+enum err client_url(struct arena *a, const char *base, const char *reference, struct client_url *ret,
+                    struct why *why);
 
 #endif

@@ -41,6 +41,8 @@ struct config {
     /* meta.http_server */
     uint64_t request_timeout_ms, idle_timeout_ms, drain_ms;
     unsigned max_connections;
+    /* meta.http_client */
+    const char **allow_upstreams; /* NULL-terminated; by default loopback if host is that, else empty */
     /* meta.ssl: for 8080 and 8086 */
     bool ssl;
     const char *ssl_cert, *ssl_key;

@@ -12,6 +12,7 @@
 #include "pantera/meta.h"
 
 struct registry;
+struct upstream;
 
 struct worker {
     struct loop loop;
@@ -19,6 +20,7 @@ struct worker {
     struct cluster *cluster;
     struct http_server *http;
     struct client *client;
+    struct upstream *upstream;   /* upstream.h */
     struct meta_reader *reader;
     struct auth *auth;
     struct registry *registry;

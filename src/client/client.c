@@ -211,7 +211,11 @@ static void on_sweep(uv_timer_t *timer)
     uint64_t now = clock_mono_ms();
     for (struct client_private *p = c->all; p; p = p->next) {
         unsigned limit = p->request->stall_timeout_ms ? p->request->stall_timeout_ms : 30000;
-        if (p->paused_read || p->paused_write)
+        unsigned head_limit = p->request->head_timeout_ms;
+        if (head_limit && !p->head_done && now - p->started_ms >= head_limit) {
+            p->stalled = p->head_late = true;
+            todo_add(p);
+        } else if (p->paused_read || p->paused_write)
             p->moved_ms = now; /* it is we who wait */
         else if (now - p->moved_ms >= limit) {
             p->stalled = true;

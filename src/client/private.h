@@ -14,6 +14,7 @@ enum {
     CLIENT_BUFFER_BYTES = 128 << 10,
     CLIENT_SWEEP_MS = 250,          /* how often stalls are looked for */
     CLIENT_IDLE_CONNECTIONS = 64,
+    CLIENT_URL_BYTES = 8 << 10,
 };
 
 struct client {
@@ -36,14 +37,22 @@ struct client_private {
     struct curl_slist *headers;
     struct buf head;                /* "name\0value\0" pairs of the current response */
     char error_text[CURL_ERROR_SIZE];
+    uint64_t started_ms;
     uint64_t moved_ms;              /* when bytes last moved */
     int64_t moved_bytes;
-    bool queued, added, head_done, paused_read, paused_write, resume, canceled, stalled, head_too_big;
+    bool queued, added, head_done, paused_read, paused_write, resume, canceled, stalled, head_late,
+        head_too_big;
+    bool guarded, refused, reached; /* by the guard; an address that it refused; one that it let through */
 };
 
 /* request.c */
 enum err request_prepare(struct client_private *p, struct why *why);
 void request_free(struct client_private *p);
 enum err request_result(struct client_private *p, CURLcode code);
+
+/* guard.c: sets what judges addresses, and the proxy that holds for this URL. FORBIDDEN, BAD_REQUEST. */
+enum err guard_prepare(struct client_private *p, struct why *why);
+/* The proxy that the environment names for a URL, as curl would find it; NULL: none. */
+const char *guard_proxy(const struct client_url *url, const char *(*env)(const char *name));
 
 #endif

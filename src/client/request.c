@@ -84,18 +84,24 @@ static size_t on_header(char *data, size_t one, size_t size, void *arg)
     return good ? size : 0;
 }
 
-const char *client_header(const struct client_request *r, const char *name)
+const char *client_header_next(const struct client_request *r, const char *name, size_t *at)
 {
-    if (!r->priv)
+    if (!r->priv || !r->priv->head.data)
         return NULL;
-    const char *at = r->priv->head.data, *end = at ? at + r->priv->head.length : at;
-    while (at < end) {
-        const char *value = at + strlen(at) + 1;
-        if (strcmp(at, name) == 0)
+    const char *head = r->priv->head.data;
+    while (*at < r->priv->head.length) {
+        const char *key = head + *at, *value = key + strlen(key) + 1;
+        *at = (size_t)(value + strlen(value) + 1 - head);
+        if (strcmp(key, name) == 0)
             return value;
-        at = value + strlen(value) + 1;
     }
     return NULL;
+}
+
+const char *client_header(const struct client_request *r, const char *name)
+{
+    size_t at = 0;
+    return client_header_next(r, name, &at);
 }
 
 /* --- bodies --- */
@@ -230,7 +236,7 @@ enum err request_prepare(struct client_private *p, struct why *why)
     head_reset(p);
     r->err = OK;
     r->why.text[0] = 0;
-    p->moved_ms = clock_mono_ms();
+    p->started_ms = p->moved_ms = clock_mono_ms();
     set_transport(p);
     set_body(p);
     curl_easy_setopt(p->easy, CURLOPT_PRIVATE, p);
@@ -244,7 +250,7 @@ enum err request_prepare(struct client_private *p, struct why *why)
     curl_easy_setopt(p->easy, CURLOPT_XFERINFODATA, p);
     if (!set_headers(p) || curl_easy_setopt(p->easy, CURLOPT_URL, r->url) != CURLE_OK)
         return fail(why, ERR_UNAVAILABLE, "out of memory for a request");
-    return OK;
+    return r->guard ? guard_prepare(p, why) : OK;
 }
 
 void request_free(struct client_private *p)
@@ -279,12 +285,16 @@ enum err request_result(struct client_private *p, CURLcode code)
     struct why *why = &p->request->why;
     if (p->canceled)
         return fail(why, ERR_CANCELED, "the request was canceled");
+    if (p->head_late)
+        return fail(why, ERR_UPSTREAM_TIMEOUT, "no answer in time");
     if (p->stalled)
         return fail(why, ERR_UPSTREAM_TIMEOUT, "no byte moved for too long");
     if (p->head_too_big)
         return fail(why, ERR_UPSTREAM, "the response's headers are too large");
     if (code == CURLE_OK)
         return OK;
+    if (p->refused && !p->reached)
+        return fail(why, ERR_FORBIDDEN, "the server's address is in a network that is not allowed");
     return fail(why, err_from_curl(code), "%.200s",
                 p->error_text[0] ? p->error_text : curl_easy_strerror(code));
 }

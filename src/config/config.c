@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pantera/address.h"
 #include "pantera/limits.h"
 #include "pantera/loop.h"
 #include "src/config/keys.h"
@@ -176,8 +177,19 @@ static enum err read_variable(struct build *b, const char *entry, struct why *wh
     return key_outside(name) ? OK : unknown_variable(name, why);
 }
 
+/* Whoever can reach this node is on this machine already. */
+static bool host_is_loopback(const char *host)
+{
+    struct address a;
+    if (strcmp(host, "localhost") == 0)
+        return true;
+    const char *kind = address_parse(host, &a) ? address_special(&a) : NULL;
+    return kind && strcmp(kind, "loopback") == 0;
+}
+
 static enum err finish(struct build *b, struct config **ret, struct why *why)
 {
+    static const char *loopback[] = { "127.0.0.0/8", "::1/128", NULL };
     enum err e = check_together(b, why);
     if (e) {
         build_free(b);
@@ -188,6 +200,8 @@ static enum err finish(struct build *b, struct config **ret, struct why *why)
         c->cache_dir = arena_printf(&b->arena, "%s/cache", c->home);
     if (!c->global_prefixes)
         c->global_prefixes = arena_alloc(&b->arena, sizeof *c->global_prefixes);
+    if (!c->allow_upstreams)
+        c->allow_upstreams = host_is_loopback(c->host) ? loopback : loopback + 2;
     const char *storage = where_of(b, "meta.storage.type");
     c->storage_where = storage ? storage : "meta.storage";
     *ret = c;

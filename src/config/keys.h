@@ -21,6 +21,7 @@ enum kind {
     KIND_BYTES,    /* uint64_t */
     KIND_LEVEL,    /* enum log_level */
     KIND_NAMES,    /* const char **, NULL-terminated */
+    KIND_NETWORKS, /* the same, of networks (address.h) */
     KIND_PEERS     /* struct config_peer *, and peer_count */
 };
 

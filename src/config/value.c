@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pantera/address.h"
 #include "pantera/buf.h"
 #include "pantera/text.h"
 
@@ -167,6 +168,7 @@ void value_expected(const struct key *k, char *ret, size_t size)
         [KIND_BOOL] = "true or false", [KIND_DURATION] =
             "a duration like 60s, 1500 (ms) or PT1M", [KIND_BYTES] = "a size like 512MiB",
         [KIND_LEVEL] = "debug, info, warn or error", [KIND_NAMES] = "a list of names",
+        [KIND_NETWORKS] = "a list of networks like 10.0.0.0/8 or fd00::/8",
         [KIND_PEERS] = "a list of {id, address}",
     };
     if (k->kind == KIND_DURATION)
@@ -307,8 +309,8 @@ enum err value_set(struct build *b, const struct key *k, const char *text, const
             return refuse(k, text, where, why);
     } else {
         char *copy = arena_strdup(&b->arena, text);
-        enum err e = k->kind == KIND_NAMES ? names_from_text(b, k, copy, where, why)
-                                           : peers_from_text(b, k, copy, where, why);
+        enum err e = k->kind != KIND_PEERS ? names_from_text(b, k, copy, where, why)
+                                            : peers_from_text(b, k, copy, where, why);
         if (e)
             return e;
     }
@@ -320,10 +322,13 @@ enum err value_set_names(struct build *b, const struct key *k, const char **name
                          const char *where, struct why *why)
 {
     const char **list = arena_alloc(&b->arena, (count + 1) * sizeof *list);
+    struct network network;
     if (count > k->max)
-        return fail(why, ERR_BAD_REQUEST, "%s: expected at most %lld names", where, k->max);
+        return fail(why, ERR_BAD_REQUEST, "%s: expected at most %lld of them", where, k->max);
     for (unsigned i = 0; i < count; i++) {
-        if (!name_valid(names[i]))
+        if (k->kind == KIND_NETWORKS && !network_parse(names[i], &network))
+            return refuse(k, names[i], where, why);
+        if (k->kind == KIND_NAMES && !name_valid(names[i]))
             return fail(why, ERR_BAD_REQUEST, "%s: expected names without / \\ %% ? # :", where);
         for (unsigned j = 0; j < i; j++)
             if (strcmp(names[i], names[j]) == 0)

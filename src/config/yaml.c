@@ -155,9 +155,9 @@ static enum err read_peers(struct reader *r, const struct key *k)
 static enum err read_key(struct reader *r, const struct key *k)
 {
     const char *text;
-    bool list = k->kind == KIND_NAMES || k->kind == KIND_PEERS;
+    bool list = k->kind == KIND_NAMES || k->kind == KIND_NETWORKS || k->kind == KIND_PEERS;
     if (list && r->event.type == YAML_SEQUENCE_START_EVENT)
-        return k->kind == KIND_NAMES ? read_names(r, k) : read_peers(r, k);
+        return k->kind == KIND_PEERS ? read_peers(r, k) : read_names(r, k);
     if (list || r->event.type != YAML_SCALAR_EVENT) {
         char expected[128];
         value_expected(k, expected, sizeof expected);

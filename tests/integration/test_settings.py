@@ -53,7 +53,9 @@ def what_has_no_effect_is_refused(a):
     for section, body, named in (
             ("nonsense", {"x": 1}, "nonsense"), ("port", {"port": 1}, "meta.port"),
             ("credentials", {}, "auth-providers"), ("caches", {"valkey": True}, "caches"),
-            ("http_client", {"max_connections_per_destination": 9}, "max_connections_per_destination"),
+            ("http_client", {"max_connections_per_destination": 0}, "max_connections_per_destination"),
+            ("http_client", {"max_requests_queued_per_destination": "PT5S"}, "max_requests_queued"),
+            ("http_client", {"allow_upstreams": ["0.0.0.0/0"]}, "meta.http_client.allow_upstreams"),
             ("http_client", {"proxy_timeout": -1}, "proxy_timeout"),
             ("http_client", {"proxy_timeout": 5000, "what": 1}, "what"),
             ("http_server", {"request_timeout": "soon"}, "request_timeout"),
@@ -124,7 +126,10 @@ def answers_have_the_seeds_shape(b):
     assert s["port"] == b.node.port and s["version"] and s["jwt"]["algorithm"] == "RS256"
     assert s["database"] == {"configured": True} and s["caches"] == {"valkey_configured": False}
     assert s["metrics"]["port"] == b.node.metrics_port and isinstance(s["credentials"], list)
-    assert s["http_client"] == {"proxy_timeout": 10000, "connection_timeout": 5000, "idle_timeout": 30000}
+    assert s["http_client"] == {
+        "proxy_timeout": 10000, "connection_timeout": 5000, "idle_timeout": 30000, "follow_redirects": True,
+        "connection_acquire_timeout": 30000, "max_connections_per_destination": 64,
+        "max_requests_queued_per_destination": 128, "allow_upstreams": ["127.0.0.0/8", "::1/128"]}
     assert s["cooldown"] == {"enabled": False, "minimum_allowed_age": "7d", "repo_types": {}}
 
 

@@ -21,6 +21,7 @@
 #include "pantera/clock.h"
 #include "pantera/registry.h"
 #include "pantera/text.h"
+#include "pantera/upstream.h"
 #include "src/auth/internal.h"
 
 #include <cmocka.h> /* after our headers: its fail() is a macro */
@@ -53,6 +54,7 @@ static inline void fx_api_setup(struct loop *loop, void *arg)
     w->config = &fx->config;
     w->cluster = fx->cluster;
     w->client = client_new(loop);
+    w->upstream = upstream_new(loop, w->client);
     w->reader = meta_reader_open(fx->dir, &fx->why);
     w->auth = auth_new(&(struct auth_options){ loop, fx->cluster, w->reader });
     w->registry = registry_new(w);
@@ -76,6 +78,7 @@ static inline void fx_api_stopped(struct loop *loop)
     registry_free(w->registry);
     auth_free(w->auth);
     client_free(w->client);
+    upstream_free(w->upstream);
     meta_reader_close(w->reader);
 }
 

@@ -57,6 +57,7 @@ static void empty_file_gives_defaults(void **state)
         assert_null(c->storage);
         assert_null(c->cluster_listen);
         assert_null(c->global_prefixes[0]);
+        assert_null(c->allow_upstreams[0]);
         assert_int_equal(c->node_id, 1);
         config_free(c);
     }
@@ -70,6 +71,7 @@ static void whole_file_is_read(void **state)
                              "  port: 18080\n"
                              "  global_prefixes: [team, \"old\"]\n"
                              "  log: {level: debug, access: false}\n"
+                             "  http_client: {allow_upstreams: [10.0.0.0/8, 'fd00::/8']}\n"
                              "  http_server:\n"
                              "    request_timeout: PT2M\n"
                              "    idle_timeout: 1500\n"
@@ -99,6 +101,9 @@ static void whole_file_is_read(void **state)
     assert_string_equal(c->global_prefixes[0], "team");
     assert_string_equal(c->global_prefixes[1], "old");
     assert_null(c->global_prefixes[2]);
+    assert_string_equal(c->allow_upstreams[0], "10.0.0.0/8");
+    assert_string_equal(c->allow_upstreams[1], "fd00::/8");
+    assert_null(c->allow_upstreams[2]);
     assert_int_equal(c->log_level, LOG_DEBUG);
     assert_false(c->access_log);
     assert_int_equal(c->request_timeout_ms, 120000);
@@ -116,7 +121,7 @@ static void whole_file_is_read(void **state)
                               "\"multipart\":{\"part-size\":8388608},\"path-style\":true,"
                               "\"type\":\"s3\"}");
     free(json);
-    assert_string_equal(c->storage_where, "pantera.yml:12: meta.storage.type");
+    assert_string_equal(c->storage_where, "pantera.yml:13: meta.storage.type");
     config_free(c);
 }
 
@@ -158,8 +163,35 @@ static void bad_value_is_refused_with_what_was_expected(void **state)
                    "slash at the end, got 'host/'");
     assert_refused("meta:\n  cluster: {listen: 7070}\n",
                    "pantera.yml:2: meta.cluster.listen: expected host:port, got '7070'");
+    assert_refused("meta:\n  http_client: {allow_upstreams: [10.0.0.1/8]}\n",
+                   "pantera.yml:2: meta.http_client.allow_upstreams: expected a list of networks like "
+                   "10.0.0.0/8 or fd00::/8, got '10.0.0.1/8'");
+    assert_refused("meta:\n  http_client: {proxy_timeout: 5s}\n",
+                   "pantera.yml:2: meta.http_client.proxy_timeout: it is a setting: PUT "
+                   "/api/v1/settings/http_client");
     assert_refused("meta:\n  global_prefixes: [a/b]\n",
                    "pantera.yml:2: meta.global_prefixes: expected names without / \\ % ? # :");
+}
+
+/* Who can reach a node that listens on loopback is on its machine already. */
+static void upstreams_of_a_local_node(void **state)
+{
+    static const char *const hosts[] = { "127.0.0.1", "127.1.2.3", "localhost", "'::1'" };
+    char text[100];
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
+        snprintf(text, sizeof text, "meta:\n  host: %s\n", hosts[i]);
+        struct config *c = parse(text);
+        assert_string_equal(c->allow_upstreams[0], "127.0.0.0/8");
+        assert_string_equal(c->allow_upstreams[1], "::1/128");
+        assert_null(c->allow_upstreams[2]);
+        config_free(c);
+    }
+    struct config *c = parse("meta:\n  host: 127.0.0.1\n  http_client: {allow_upstreams: []}\n");
+    assert_null(c->allow_upstreams[0]);
+    config_free(c);
+    c = parse("meta:\n  host: 10.0.0.1\n");
+    assert_null(c->allow_upstreams[0]);
+    config_free(c);
 }
 
 static void yaml_beyond_our_small_part_is_refused(void **state)
@@ -347,6 +379,7 @@ int main(void)
         cmocka_unit_test(whole_file_is_read),
         cmocka_unit_test(unknown_key_is_refused_with_a_guess),
         cmocka_unit_test(bad_value_is_refused_with_what_was_expected),
+        cmocka_unit_test(upstreams_of_a_local_node),
         cmocka_unit_test(yaml_beyond_our_small_part_is_refused),
         cmocka_unit_test(durations_and_sizes_have_units),
         cmocka_unit_test(values_must_fit_together),

@@ -20,6 +20,7 @@
 #include "pantera/clock.h"
 #include "pantera/fault.h"
 #include "pantera/registry.h"
+#include "pantera/upstream.h"
 #include "pantera/worker.h"
 #include "storage/meta/sql.h"
 
@@ -96,6 +97,7 @@ static inline void fx_worker_setup(struct loop *loop, void *arg)
     w->config = &fx->config;
     w->cluster = fx->cluster;
     w->client = client_new(loop);
+    w->upstream = upstream_new(loop, w->client);
     w->reader = meta_reader_open(fx->dir, &fx->why);
     w->registry = registry_new(w);
     w->http = http_server_new(loop, &limits);
@@ -123,6 +125,7 @@ static inline void fx_worker_stop(struct loop *loop)
     if (w->auth)
         auth_free(w->auth);
     client_free(w->client);
+    upstream_free(w->upstream);
     meta_reader_close(w->reader);
 }
 
