@@ -5,8 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum dialect dialect_of(const struct http_request *req)
+enum dialect dialect_of(struct http_request *req)
 {
+    const char *base, *rest;
+    const struct format *format = root_of(req, req->target, &base, &rest);
+    if (format)
+        return (enum dialect)format->root_dialect;
     if (req->listener->dialect == DIALECT_PANTERA &&
         strncmp(req->target, "/api/v1/search", 14) == 0)
         return DIALECT_SEARCH;
@@ -20,6 +24,23 @@ static const char *json_body(struct arena *a, json_t *body)
     free(text);
     json_decref(body);
     return copy;
+}
+
+/* The distribution specification's codes; for what it has none, those that its clients know of old. */
+static const char *oci_code(enum err e)
+{
+    switch (err_status(e)) {
+    case 401: return "UNAUTHORIZED";
+    case 403: return "DENIED";
+    case 404: return "NAME_UNKNOWN";
+    case 405: case 406: case 415: case 501: return "UNSUPPORTED";
+    case 411: case 413: return "SIZE_INVALID";
+    case 416: return "BLOB_UPLOAD_INVALID";
+    case 422: return "DIGEST_INVALID";
+    case 429: return "TOOMANYREQUESTS";
+    case 503: return "UNAVAILABLE";
+    default: return err_status(e) < 500 ? "NAME_INVALID" : "UNKNOWN";
+    }
 }
 
 const char *dialect_body(struct arena *a, enum dialect d, enum err e, const char *text,
@@ -37,7 +58,7 @@ const char *dialect_body(struct arena *a, enum dialect d, enum err e, const char
     case DIALECT_SEARCH:
         return json_body(a, json_pack("{s:i, s:o}", "code", err_status(e), "message", message));
     case DIALECT_OCI:
-        return json_body(a, json_pack("{s:[{s:s, s:o}]}", "errors", "code", err_code(e), "message",
+        return json_body(a, json_pack("{s:[{s:s, s:o}]}", "errors", "code", oci_code(e), "message",
                                       message));
     case DIALECT_PLAIN:
         json_decref(message);

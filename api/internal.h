@@ -4,6 +4,7 @@
 #define API_INTERNAL_H
 
 #include "pantera/api.h"
+#include "pantera/format.h"
 
 /* Every handler of routes.def. */
 #define ROUTE(method, pattern, permission, handler, limit, summary) \
@@ -41,8 +42,14 @@ void cooldown_save(struct http_request *req, json_t *body);
 /* --- access_log.c --- */
 void access_log_write(struct http_request *req);
 
+/* --- repository_port.c --- */
+/* The format whose own first segment a path of the repository port begins with, a global prefix aside; NULL:
+ * none, or not that port. *ret_base: "/v2", with the prefix; *ret_rest: what follows it. */
+const struct format *root_of(struct http_request *req, const char *path, const char **ret_base,
+                             const char **ret_rest);
+
 /* --- dialect.c --- */
-enum dialect dialect_of(const struct http_request *req);
+enum dialect dialect_of(struct http_request *req);
 /* The body of an error; the arena's. *ret_type its content type; NULL: no body. */
 const char *dialect_body(struct arena *a, enum dialect d, enum err e, const char *text,
                          const char **ret_type);

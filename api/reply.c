@@ -11,6 +11,12 @@
 
 static void challenge(struct http_request *req)
 {
+    const char *base, *rest;
+    const struct format *format = root_of(req, req->target, &base, &rest);
+    if (format && format->challenge) {
+        format->challenge(req);
+        return;
+    }
     /* Basic makes a browser ask; the management API is for tokens. RFC 9110 §11.6.1: one field a
      * challenge. */
     if (dialect_of(req) != DIALECT_PANTERA && dialect_of(req) != DIALECT_SEARCH)

@@ -54,9 +54,26 @@ static const struct repo *repo_find(struct http_request *req, const char *path,
     return registry_repo(registry, first);
 }
 
+const struct format *root_of(struct http_request *req, const char *path, const char **ret_base,
+                             const char **ret_rest)
+{
+    size_t skip = *path == '/', first = strcspn(path + skip, "/"), n;
+    if (req->listener->on_request != api_on_repository_request)
+        return NULL;
+    if (is_prefix(req, path + skip, first))
+        skip += first + (path[skip + first] == '/');
+    n = strcspn(path + skip, "/");
+    const struct format *f = n ? format_by_root(path + skip, n) : NULL;
+    if (f) {
+        *ret_base = arena_strndup(&req->arena, path, skip + n);
+        *ret_rest = path + skip + n + (path[skip + n] == '/');
+    }
+    return f;
+}
+
 static void guarded(struct http_request *req, enum err e, const struct why *why, void *arg)
 {
-    const char *name, *path, *whole = arg;
+    const char *name, *path, *base, *whole = arg;
     if (e) {
         api_fail(req, e, why);
         return;
@@ -67,6 +84,11 @@ static void guarded(struct http_request *req, enum err e, const struct why *why,
     }
     if (strncmp(whole, ".import/", 8) == 0) {
         import_handle(req, whole + 8);
+        return;
+    }
+    const struct format *format = root_of(req, whole - 1, &base, &path);
+    if (format) {
+        format->handle_root(req, base, path);
         return;
     }
     size_t first = strcspn(whole, "/");
@@ -83,7 +105,7 @@ static void guarded(struct http_request *req, enum err e, const struct why *why,
                    &unknown);
         return;
     }
-    const struct format *format = format_find(repo->format);
+    format = format_find(repo->format);
     if (format)
         format->handle(req, repo, path);
     else

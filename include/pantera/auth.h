@@ -99,6 +99,10 @@ void auth_issue(struct auth *a, struct http_request *req, const struct principal
 
 bool may(const struct principal *p, enum permission need);
 bool may_repo(const struct principal *p, const char *repo, enum repo_action action);
+/* One image of a docker repository: what may_repo allows (write: push and overwrite), or what
+ * docker_repository_permissions say. */
+enum image_action { IMAGE_PULL = 1, IMAGE_PUSH = 2, IMAGE_OVERWRITE = 4 };
+bool may_image(const struct principal *p, const char *repo, const char *image, enum image_action action);
 bool may_repo_any(const struct principal *p, enum repo_action action); /* on "*" */
 bool may_everything(const struct principal *p); /* an administrator */
 /* seed 000's permissions{} of /auth/me; a new reference. */

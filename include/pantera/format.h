@@ -23,8 +23,18 @@ struct format {
      * (registry_delete, registry_delete_tree). */
     void (*remove)(struct http_request *req, const struct repo *repo, const char *path, bool tree,
                    registry_done_cb *done);
+    /* A first segment that is this format's own (a reserved name: design.md), whatever repository comes
+     * after it. NULL: none. Then: errors below it in that dialect (enum dialect); a request there, `base`
+     * being "/<root>" with what stood before it, `path` what follows; what a 401 says (else Basic and
+     * Bearer). */
+    const char *root;
+    int root_dialect;
+    void (*handle_root)(struct http_request *req, const char *base, const char *path);
+    void (*challenge)(struct http_request *req);
 };
 
+/* By the first segment of a path: NULL: nobody's. */
+const struct format *format_by_root(const char *segment, size_t length);
 const struct format *format_find(const char *name); /* NULL: unknown */
 /* By type keyword: "file-proxy" → file and FORMAT_PROXY. NULL: unknown or not offered. */
 const struct format *format_of_type(const char *type, enum format_caps *ret_cap);

@@ -29,6 +29,10 @@ void registry_free(struct registry *r);
  * Valid until control returns to the loop; copy what is to live longer. */
 const struct repo *registry_repo(struct registry *r, const char *name);
 
+/* Every repository, in the order of names; strings live until `each` returns. */
+void registry_each(struct registry *r, void (*each)(const char *name, const char *type, void *arg),
+                   void *arg);
+
 /* PUT: streams the request's body into the repository's store, then one operation makes it visible, then
  * `done` (the reply is the caller's). Decides nothing about permissions. TOO_BIG, NO_SPACE, ... */
 struct registry_put_result {

@@ -212,6 +212,15 @@ bool may_repo(const struct principal *p, const char *repo, enum repo_action acti
     return (grant_find(g, ADAPTER, repo, "") & action) != 0;
 }
 
+_Static_assert((int)IMAGE_PULL == (int)DOCKER_PULL && (int)IMAGE_PUSH == (int)DOCKER_PUSH &&
+               (int)IMAGE_OVERWRITE == (int)DOCKER_OVERWRITE, "one set of bits");
+
+bool may_image(const struct principal *p, const char *repo, const char *image, enum image_action action)
+{
+    return may_repo(p, repo, action == IMAGE_PULL ? REPO_READ : REPO_WRITE) ||
+           (p && holds(p->grants, DOCKER_IMAGE, repo, image, action));
+}
+
 bool may_repo_any(const struct principal *p, enum repo_action action)
 {
     return p && (p->grants->everything || (p->grants->anywhere & action));

@@ -43,6 +43,15 @@ const struct format *format_of_type(const char *type, enum format_caps *ret_cap)
     return NULL;
 }
 
+const struct format *format_by_root(const char *segment, size_t length)
+{
+    for (size_t i = 0; i < FORMATS; i++)
+        if (formats[i]->root && strlen(formats[i]->root) == length &&
+            !strncmp(formats[i]->root, segment, length))
+            return formats[i];
+    return NULL;
+}
+
 const struct format *format_by_alias(const char *alias)
 {
     for (size_t i = 0; i < FORMATS; i++)

@@ -80,9 +80,19 @@ static void read_npm(struct arena *a, const char *path, struct coordinates *ret)
         *ret = (struct coordinates){ NULL, name, stem + n + 1 };
 }
 
-/* image/manifests/tag, image/manifests/sha256:..., or just the image */
+/* image/manifests/tag, image/manifests/sha256:..., as these are stored (_tags/tag, _manifests/sha256/...), or
+ * just the image */
 static void read_docker(struct arena *a, const char *path, struct coordinates *ret)
 {
+    const char *tag = strstr(path, "/_tags/"), *digest = strstr(path, "/_manifests/");
+    const char *hex = digest ? strchr(digest + strlen("/_manifests/"), '/') : NULL;
+
+    if (tag || hex) {
+        ret->name = arena_strndup(a, path, (size_t)((tag ? tag : digest) - path));
+        ret->version = tag ? arena_printf(a, ":%s", tag + strlen("/_tags/"))
+                           : arena_printf(a, "@%.*s:%s", (int)(hex - digest - 12), digest + 12, hex + 1);
+        return;
+    }
     const char *at = strstr(path, "/manifests/"), *reference = at ? at + strlen("/manifests/") : NULL;
 
     ret->name = at ? arena_strndup(a, path, (size_t)(at - path)) : path;

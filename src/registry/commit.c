@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "pantera/limits.h"
+#include "pantera/session.h"
 #include "pantera/text.h"
 #include "src/registry/staging.h"
 
@@ -121,6 +122,11 @@ void commit_expect(struct commit *c, const char *path, bool exists, const char *
 void commit_or_again(struct commit *c)
 {
     json_object_set_new(json_array_get(c->items, json_array_size(c->items) - 1), "again", json_true());
+}
+
+void commit_session(struct commit *c, const char *id)
+{
+    json_object_set_new(c->args, "session", json_string(id));
 }
 
 static void commit_end(struct commit *c, enum err e, const struct why *why)

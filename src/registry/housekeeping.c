@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/registry/housekeeping.c: rows that have had their time: imports after 30 days, the audit log after
- * two years. In small steps, by the leader, from the collector's clock (gc.c). */
+ * two years, uploads that nobody goes on with after a day. In small steps, by the leader, from the
+ * collector's clock (gc.c). */
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -8,6 +9,7 @@
 #include "pantera/log.h"
 #include "pantera/meta_audit.h"
 #include "pantera/meta_import.h"
+#include "pantera/meta_session.h"
 #include "src/registry/internal.h"
 
 #define AUDIT_KEEP_MS (2ll * 365 * 24 * 3600 * 1000)
@@ -50,6 +52,8 @@ void housekeeping(struct worker *w)
         sweep(w, "import.sweep", now - IMPORT_KEEP_MS);
     else if (audit_sweep_due(w->reader, now - AUDIT_KEEP_MS))
         sweep(w, "audit.sweep", now - AUDIT_KEEP_MS);
+    else if (session_sweep_due(w->reader, now - SESSION_KEEP_MS))
+        sweep(w, "session.sweep", now - SESSION_KEEP_MS);
     else
         due_ms = clock_mono_ms() + LOOK_EVERY_MS;
 }

@@ -146,6 +146,11 @@ const struct repo *registry_repo(struct registry *r, const char *name)
     return &e->pub;
 }
 
+void registry_each(struct registry *r, void (*each)(const char *name, const char *type, void *arg), void *arg)
+{
+    repository_each(r->worker->reader, NULL, NULL, each, arg);
+}
+
 /* --- stores --- */
 
 static void store_close(struct store *s)

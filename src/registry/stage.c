@@ -34,6 +34,8 @@ static void stage_end(struct stage *s)
 {
     if (s->blob_open)
         blob_put_abort(&s->blob);
+    if (s->adopted)
+        s->wait.key[0] = 0;
     if (s->wait.key[0] && s->touched)
         keys_abandon(s->wait.key, &s->worker->loop);
     else if (s->wait.key[0])
@@ -97,6 +99,14 @@ static void stage_break(struct stage *s, enum err e, const struct why *why)
 
 /* --- SEAL --- */
 
+static void stage_ready(struct stage *s)
+{
+    s->state = STAGE_READY;
+    s->etag[0] = '"';
+    hex_encode(s->blob.digests.sha256, 32, s->etag + 1);
+    s->etag[65] = '"';
+}
+
 static void on_finished(struct blob_put *blob, enum err e, const struct why *why, void *arg)
 {
     struct stage *s = arg;
@@ -107,10 +117,7 @@ static void on_finished(struct blob_put *blob, enum err e, const struct why *why
         stage_break(s, e, why);
         return;
     }
-    s->state = STAGE_READY;
-    s->etag[0] = '"';
-    hex_encode(s->blob.digests.sha256, 32, s->etag + 1);
-    s->etag[65] = '"';
+    stage_ready(s);
     stage_tell(s);
 }
 
@@ -221,6 +228,23 @@ struct stage *stage_new(struct worker *w, const struct repo *repo, int64_t expec
     s->wait.home = &w->loop;
     s->wait.done = on_key;
     stage_open(s, repo);
+    return s;
+}
+
+struct stage *stage_adopt(struct worker *w, const char *store, const char *key, int64_t size,
+                          const struct digest_values *digests)
+{
+    struct stage *s = calloc(1, sizeof *s);
+
+    check(s && strlen(key) < KEY_SIZE);
+    s->worker = w;
+    s->adopted = s->ended = true;
+    s->store_name = strdup(store);
+    check(s->store_name);
+    memcpy(s->wait.key, key, strlen(key) + 1);
+    s->blob.size = size;
+    s->blob.digests = *digests;
+    stage_ready(s);
     return s;
 }
 

@@ -26,7 +26,7 @@ struct stage {
     bool blob_open, touched;     /* touched: something may be stored under the key */
     struct stage_buffer buffers[2];
     unsigned writing;            /* index of the buffer that the store has, if `busy` */
-    bool busy, ended, dropped;
+    bool busy, ended, dropped, adopted; /* adopted: the key is somebody else's */
     enum err err;
     struct why why;
     void (*on_room)(struct stage *s, void *arg);
@@ -38,6 +38,9 @@ struct stage {
     char etag[67];
 };
 
+/* A finished one of an object that others keep (a session's chunk): dropping it touches nothing. */
+struct stage *stage_adopt(struct worker *w, const char *store, const char *key, int64_t size,
+                          const struct digest_values *digests);
 /* Its key has a name now: only the memory goes. */
 void stage_named(struct stage *s);
 /* The leader knows nothing of its key: nor of its siblings. */

@@ -408,14 +408,19 @@ static enum err item_run(struct txn *t, const json_t *args, const json_t *item, 
 enum err op_artifact_commit(struct txn *t, const json_t *args, json_t **ret_result, struct why *why)
 {
     const json_t *items = json_object_get(args, "items"), *item;
+    const char *session = arg_text(args, "session");
     enum err e = schema_ready(t, why);
     size_t i;
 
     (void)ret_result;
     if (!e && !repository_exists(t, arg_int(args, "repo_id", 0)))
         e = fail(why, ERR_NOT_FOUND, "the repository does not exist any more");
+    if (!e && session)
+        e = session_begin_end(t, session, why);
     json_array_foreach ((json_t *)items, i, item)
         if (!e)
             e = item_run(t, args, item, why);
+    if (!e && session)
+        session_finish_end(t, session);
     return e;
 }

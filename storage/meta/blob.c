@@ -51,7 +51,8 @@ bool store_in_use(struct txn *t, const char *store)
 {
     return store_has_blobs(t, store) ||
            sql_exists(t, "SELECT 1 FROM garbage WHERE store = ? LIMIT 1", "s", store, NULL) ||
-           sql_exists(t, "SELECT 1 FROM upload WHERE store = ? LIMIT 1", "s", store, NULL);
+           sql_exists(t, "SELECT 1 FROM upload WHERE store = ? LIMIT 1", "s", store, NULL) ||
+           session_in_store(t, store);
 }
 
 int64_t counter_next(struct txn *t, const char *name)

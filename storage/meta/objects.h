@@ -26,6 +26,11 @@ void stats_add(struct txn *t, int64_t repo_id, int64_t artifacts, int64_t bytes)
 void stats_drop(struct txn *t, int64_t repo_id);
 /* Of a deleted repository: up to `limit` blocks and decisions go. True: none is left. */
 bool cooldown_forget(struct txn *t, int64_t repo_id, int64_t limit);
+/* For an operation that ends an upload session (session.c): first its keys count as reserved; last, those
+ * that are still there become garbage. */
+enum err session_begin_end(struct txn *t, const char *id, struct why *why);
+void session_finish_end(struct txn *t, const char *id);
+bool session_in_store(struct txn *t, const char *store);
 /* A setting as the leader has it: a new reference, or NULL. setting.c. */
 json_t *setting_of(struct txn *t, const char *name);
 /* A global prefix of that name would hide a repository. setting.c. */

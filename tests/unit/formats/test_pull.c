@@ -33,6 +33,8 @@ static void every_format(void **state)
         { "docker", "library/ubuntu/manifests/22.04",
           "docker pull art.example:8443/r/library/ubuntu:22.04", "" },
         { "docker", "app/manifests/sha256:ab", "docker pull art.example:8443/r/app@sha256:ab", "" },
+        { "docker", "team/app/_tags/1.2", "docker pull art.example:8443/r/team/app:1.2", "" },
+        { "docker", "app/_manifests/sha256/ab", "docker pull art.example:8443/r/app@sha256:ab", "" },
         { "docker", "app", "docker pull art.example:8443/r/app:latest", "" },
         { "pypi", "requests/2.31.0/requests-2.31.0.tar.gz",
           "pip install requests==2.31.0 --index-url " AT "simple/", "" },

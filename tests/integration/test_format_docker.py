@@ -1,0 +1,413 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The format docker: skopeo and umoci as people use them, and the distribution specification where they do
+not go. With PANTERA_OCI_CONFORMANCE=PROGRAM (the specification's own suite, built) that runs too.
+"""
+import concurrent.futures
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from pantera import PASSWORD, USER, Client
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+EMPTY = b"{}"
+
+
+def sha(data, algorithm="sha256"):
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
+
+
+def make_repo(client, name, **config):
+    client.must("PUT", f"/repositories/{name}", {"repo": {"type": "docker", "storage": "default", **config}})
+
+
+def call(client, method, path, body=None, headers=None, seconds=20):
+    """As clients do: a node that can't prove that it is current is asked again."""
+    end = time.monotonic() + seconds
+    while True:
+        r = client.repo(method, path, body, headers)
+        if r.status != 503 or time.monotonic() > end:
+            return r
+        time.sleep(0.1)
+
+
+def expect(client, method, path, status, body=None, headers=None):
+    r = call(client, method, path, body, headers)
+    assert r.status == status, f"{method} {path} on node {client.node.id}: {r}"
+    return r
+
+
+def code_of(response):
+    return response.json()["errors"][0]["code"]
+
+
+def push_blob(client, name, data):
+    expect(client, "POST", f"/v2/{name}/blobs/uploads/?digest={sha(data)}", 201, data)
+    return {"mediaType": "application/octet-stream", "digest": sha(data), "size": len(data)}
+
+
+def manifest(config, layers, **more):
+    return json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers,
+                       **more}).encode()
+
+
+def push_manifest(client, name, data, reference=None, kind=OCI_MANIFEST):
+    return expect(client, "PUT", f"/v2/{name}/manifests/{reference or sha(data)}", 201, data,
+                  {"Content-Type": kind})
+
+
+def push_image(client, name, tag, layer=b"layer"):
+    config = dict(push_blob(client, name, EMPTY), mediaType="application/vnd.oci.image.config.v1+json")
+    data = manifest(config, [push_blob(client, name, layer)])
+    push_manifest(client, name, data, tag)
+    return data
+
+
+def tags(client, name, query=""):
+    return expect(client, "GET", f"/v2/{name}/tags/list{query}", 200).json()["tags"]
+
+
+def referrers(client, name, digest, query=""):
+    r = expect(client, "GET", f"/v2/{name}/referrers/{digest}{query}", 200)
+    assert r.headers["Content-Type"] == OCI_INDEX
+    return r
+
+
+class Skopeo:
+    """skopeo with a home of its own."""
+
+    def __init__(self, home):
+        self.home = str(home)
+        os.makedirs(self.home, exist_ok=True)
+
+    def run(self, *args, fails=None):
+        p = subprocess.run(["skopeo", "--insecure-policy", *args], cwd=self.home, capture_output=True,
+                           text=True, timeout=120, check=False,
+                           env=dict(os.environ, HOME=self.home, REGISTRY_AUTH_FILE=self.home + "/auth.json"))
+        if fails:
+            assert p.returncode and fails in p.stderr, p.stderr
+        else:
+            assert p.returncode == 0, p.stderr
+        return p.stdout
+
+    def make_image(self, name, tag, size=200_000):
+        def umoci(*args):
+            subprocess.run(["umoci", *args], cwd=self.home, check=True, capture_output=True, timeout=60)
+        if not os.path.exists(f"{self.home}/{name}"):
+            umoci("init", "--layout", name)
+        umoci("new", "--image", f"{name}:{tag}")
+        with open(self.home + "/file", "wb") as f:
+            f.write(random.Random(tag).randbytes(size))
+        umoci("insert", "--rootless", "--image", f"{name}:{tag}", "file", "/file")
+
+
+needs_skopeo = pytest.mark.skipif(not (shutil.which("skopeo") and shutil.which("umoci")),
+                                  reason="skopeo and umoci: scripts/deps test")
+DEST = ["--dest-tls-verify=false", "--dest-creds", f"{USER}:{PASSWORD}"]
+SRC = ["--src-tls-verify=false", "--src-creds", f"{USER}:{PASSWORD}"]
+ONE = ["--tls-verify=false", "--creds", f"{USER}:{PASSWORD}"]
+
+
+@needs_skopeo
+def test_skopeo_pushes_pulls_lists_and_deletes(make_node, tmp_path):
+    node = make_node()
+    admin = node.admin()
+    make_repo(admin, "images")
+    make_repo(admin, "other")
+    at = f"docker://127.0.0.1:{node.port}"
+    s = Skopeo(tmp_path / "skopeo")
+    s.make_image("img", "v1")
+    s.run("copy", *DEST, "oci:img:v1", f"{at}/images/team/app:v1")
+    s.run("copy", *DEST, "--format", "v2s2", "oci:img:v1", f"{at}/images/team/app:v2")
+    assert json.loads(s.run("list-tags", *ONE, f"{at}/images/team/app"))["Tags"] == ["v1", "v2"]
+    raw = s.run("inspect", "--raw", *ONE, f"{at}/images/team/app:v2")
+    assert json.loads(raw)["mediaType"].startswith("application/vnd.docker.distribution.manifest.v2")
+    s.run("copy", *SRC, *DEST, f"{at}/images/team/app:v1", f"{at}/other/app:v1")
+    s.run("copy", *SRC, f"{at}/other/app:v1", "oci:back:v1")
+    for root, _, names in os.walk(s.home + "/back/blobs"):
+        for name in names:
+            with open(f"{root}/{name}", "rb") as f:
+                assert hashlib.sha256(f.read()).hexdigest() == name
+    s.run("sync", "--src", "docker", "--dest", "dir", *SRC, f"127.0.0.1:{node.port}/images/team/app",
+          "synced")
+    assert sorted(os.listdir(s.home + "/synced")) == ["app:v1", "app:v2"]
+    s.run("delete", *ONE, f"{at}/images/team/app:v1")
+    assert json.loads(s.run("list-tags", *ONE, f"{at}/images/team/app"))["Tags"] == ["v2"]
+    s.run("inspect", *ONE, f"{at}/images/team/app:v1", fails="manifest unknown")
+    s.run("inspect", "--tls-verify=false", "--creds", "admin:Wrong-Password-1!", f"{at}/images/team/app:v2",
+          fails="unauthorized: Invalid credentials")
+    s.run("login", "--tls-verify=false", "-u", USER, "-p", PASSWORD, f"127.0.0.1:{node.port}")
+    s.run("inspect", "--tls-verify=false", f"{at}/other/app:v1")
+
+
+def upload_in_chunks(clients, name, chunks, digest, last=b""):
+    """Every step at the next node. The statuses of the closing PUT."""
+    at = iter(range(1 << 30))
+    turn = lambda: clients[next(at) % len(clients)]  # noqa: E731
+    url = expect(turn(), "POST", f"/v2/{name}/blobs/uploads/", 202).headers["Location"]
+    offset = 0
+    for chunk in chunks:
+        r = expect(turn(), "PATCH", url, 202, chunk, {"Content-Range": f"{offset}-{offset + len(chunk) - 1}",
+                                                      "Content-Type": "application/octet-stream"})
+        offset += len(chunk)
+        assert r.headers["Range"] == f"0-{offset - 1}"
+        url = r.headers["Location"]
+        assert expect(turn(), "GET", url, 204).headers["Range"] == f"0-{offset - 1}"
+    headers = {"Content-Range": f"{offset}-{offset + len(last) - 1}"} if last else {}
+    return call(turn(), "PUT", f"{url}?digest={digest}", last, {"Content-Length": str(len(last)), **headers})
+
+
+def test_chunks_may_go_to_different_nodes(cluster, request):
+    clients = [n.admin() for n in cluster.nodes]
+    make_repo(clients[0], "images")
+    parts = [random.Random(i).randbytes(150_000 + i) for i in range(4)]
+    whole = b"".join(parts)
+    for algorithm in ("sha256", "sha512"):
+        name = f"images/{algorithm}"
+        for chunks, last in ((parts, b""), (parts[:3], parts[3]), ([whole], b""), ([], whole)):
+            digest = sha(whole, algorithm)
+            r = upload_in_chunks(clients, name, chunks, digest, last)
+            assert r.status == 201, r
+            assert r.headers["Docker-Content-Digest"] == digest
+            for c in clients:
+                got = expect(c, "GET", f"/v2/{name}/blobs/{digest}", 200)
+                assert got.body == whole
+            expect(clients[1], "DELETE", f"/v2/{name}/blobs/{digest}", 202)
+            for c in clients:
+                assert code_of(expect(c, "GET", f"/v2/{name}/blobs/{digest}", 404)) == "BLOB_UNKNOWN"
+    # The node that took a chunk starts anew: what it took is still there.
+    a, b = clients[0], clients[2]
+    url = expect(a, "POST", "/v2/images/x/blobs/uploads/", 202).headers["Location"]
+    expect(a, "PATCH", url, 202, parts[0])
+    a.node.kill()
+    a.node.start()
+    a.close()
+    expect(b, "PATCH", url, 202, parts[1])
+    r = expect(b, "PUT", f"{url}?digest={sha(parts[0] + parts[1])}", 201, b"", {"Content-Length": "0"})
+    again = expect(a.node.admin(), "PUT", f"{url}?digest={sha(parts[0] + parts[1])}", 201, b"",
+                   {"Content-Length": "0"})
+    assert again.headers["Location"] == r.headers["Location"]
+    assert expect(b, "GET", r.headers["Location"], 200).body == parts[0] + parts[1]
+
+
+def test_uploads_refuse_what_is_wrong(make_node):
+    c = make_node().admin()
+    make_repo(c, "images", **{"content-length-max": 100_000})
+    url = expect(c, "POST", "/v2/images/a/blobs/uploads/", 202).headers["Location"]
+    expect(c, "PATCH", url, 202, b"x" * 10, {"Content-Range": "0-9"})
+    for start in (0, 20):
+        r = expect(c, "PATCH", url, 416, b"y" * 10, {"Content-Range": f"{start}-{start + 9}"})
+        assert r.headers["Range"] == "0-9" and r.headers["Location"] == url
+    expect(c, "PATCH", url, 400, b"y" * 10, {"Content-Range": "10-11"})
+    expect(c, "PATCH", url, 400, b"y" * 10, {"Content-Range": "nonsense"})
+    expect(c, "GET", url.replace("/a/", "/b/"), 404)
+    assert code_of(expect(c, "PATCH", url, 413, b"z" * 99_999)) == "SIZE_INVALID"
+    assert code_of(expect(c, "PUT", url + "?digest=sha256:no", 400)) == "DIGEST_INVALID"
+    assert code_of(expect(c, "PUT", f"{url}?digest={sha(b'other')}", 400, b"")) == "DIGEST_INVALID"
+    assert code_of(expect(c, "GET", url, 404)) == "BLOB_UPLOAD_UNKNOWN"
+    url = expect(c, "POST", "/v2/images/a/blobs/uploads/", 202).headers["Location"]
+    expect(c, "DELETE", url, 204)
+    expect(c, "DELETE", url, 404)
+    assert code_of(expect(c, "POST", f"/v2/images/a/blobs/uploads/?digest={sha(b'a')}", 400, b"b")) \
+        == "DIGEST_INVALID"
+    assert code_of(expect(c, "POST", f"/v2/images/a/blobs/uploads/?digest={sha(b'a')}", 413,
+                          b"b" * 100_001)) \
+        == "SIZE_INVALID"
+    expect(c, "POST", "/v2/images/UPPER/blobs/uploads/", 400)
+    assert code_of(expect(c, "POST", "/v2/nowhere/a/blobs/uploads/", 404)) == "NAME_UNKNOWN"
+    assert code_of(expect(c, "POST", "/v2/images/a/manifests/latest", 405)) == "UNSUPPORTED"
+
+
+def test_manifests_are_checked_and_mounts_made(make_node):
+    c = make_node().admin()
+    make_repo(c, "images")
+    make_repo(c, "other")
+    data = push_image(c, "images/a", "v1", b"one")
+    digest = sha(data)
+    for reference in ("v1", digest):
+        r = expect(c, "GET", f"/v2/images/a/manifests/{reference}", 200)
+        assert (r.body, r.headers["Docker-Content-Digest"], r.headers["Content-Type"]) == \
+            (data, digest, OCI_MANIFEST)
+    expect(c, "GET", "/v2/images/a/manifests/v1", 200, headers={"Accept": "text/html, */*;q=0.1"})
+    expect(c, "GET", "/v2/images/a/manifests/v1", 404, headers={"Accept": OCI_INDEX})
+    put = {"Content-Type": OCI_MANIFEST}
+    where = "/v2/images/a/manifests/bad"
+    assert code_of(expect(c, "PUT", where, 400, b"{", put)) == "MANIFEST_INVALID"
+    assert code_of(expect(c, "PUT", where, 400, b"[]", put)) == "MANIFEST_INVALID"
+    assert code_of(expect(c, "PUT", where, 413, b" " * (4 << 20) + b"{}", put)) == "SIZE_INVALID"
+    missing = {"mediaType": "a/b", "digest": sha(b"missing"), "size": 7}
+    assert code_of(expect(c, "PUT", where, 404, manifest(missing, []), put)) == "MANIFEST_BLOB_UNKNOWN"
+    assert code_of(expect(c, "PUT", f"/v2/images/a/manifests/{sha(b'no')}", 400, data,
+                          put)) == "DIGEST_INVALID"
+    elsewhere = dict(missing, mediaType="application/vnd.oci.image.layer.nondistributable.v1.tar")
+    config = push_blob(c, "images/a", EMPTY)
+    push_manifest(c, "images/a", manifest(config, [elsewhere]), "foreign")
+    # An index, an index of it, and something that only its makers know.
+    index = json.dumps({"schemaVersion": 2, "manifests": [
+        {"mediaType": OCI_MANIFEST, "digest": digest, "size": len(data)}]}).encode()
+    push_manifest(c, "images/a", index, "index", OCI_INDEX)
+    nested = json.dumps({"schemaVersion": 2, "manifests": [
+        {"mediaType": OCI_INDEX, "digest": sha(index), "size": len(index)}]}).encode()
+    push_manifest(c, "images/a", nested, "nested", OCI_INDEX)
+    push_manifest(c, "images/a", b'{"any": "thing"}', "custom", "application/vnd.example.custom+json")
+    r = expect(c, "GET", "/v2/images/a/manifests/custom", 200)
+    assert r.headers["Content-Type"] == "application/vnd.example.custom+json"
+    assert code_of(expect(c, "PUT", "/v2/images/b/manifests/x", 404, index, {"Content-Type": OCI_INDEX})) \
+        == "MANIFEST_BLOB_UNKNOWN"
+    # Mounts: from another image and another repository; what is not there becomes an upload.
+    layer = sha(b"one")
+    for name in ("images/b", "other/c"):
+        r = expect(c, "POST", f"/v2/{name}/blobs/uploads/?mount={layer}&from=images/a", 201)
+        assert expect(c, "GET", r.headers["Location"], 200).body == b"one"
+    expect(c, "POST", f"/v2/other/c/blobs/uploads/?mount={sha(b'none')}&from=images/a", 202)
+    expect(c, "POST", f"/v2/other/c/blobs/uploads/?mount={layer}&from=nowhere/a", 202)
+    r = expect(c, "GET", f"/v2/images/a/blobs/{layer}", 206, headers={"Range": "bytes=1-2"})
+    assert r.body == b"ne"
+    # A manifest goes with its tags; the other tags stay.
+    push_manifest(c, "images/a", data, "v2")
+    before = tags(c, "images/a")
+    expect(c, "DELETE", f"/v2/images/a/manifests/{digest}", 202)
+    assert tags(c, "images/a") == [t for t in before if t not in ("v1", "v2")]
+    for reference in ("v1", "v2", digest):
+        assert code_of(expect(c, "GET", f"/v2/images/a/manifests/{reference}", 404)) == "MANIFEST_UNKNOWN"
+    assert code_of(expect(c, "DELETE", f"/v2/images/a/manifests/{digest}", 404)) == "MANIFEST_UNKNOWN"
+
+
+def test_lists_come_in_pages(make_node):
+    c = make_node().admin()
+    make_repo(c, "images")
+    make_repo(c, "more")
+    data = push_image(c, "images/a", "t0")
+    every = sorted(f"t{i}" for i in range(25))
+    for t in every:
+        push_manifest(c, "images/a", data, t)
+    assert tags(c, "images/a") == every
+    seen, url = [], "/v2/images/a/tags/list?n=7"
+    while url:
+        r = expect(c, "GET", url, 200)
+        assert len(r.json()["tags"]) <= 7
+        seen += r.json()["tags"]
+        link = r.headers["Link"]
+        url = link[1:link.index(">")] if link else None
+    assert seen == every
+    assert tags(c, "images/a", "?n=0") == [] and tags(c, "images/a",
+                                                      "?last=t23") == every[every.index("t24"):]
+    assert code_of(expect(c, "GET", "/v2/images/none/tags/list", 404)) == "NAME_UNKNOWN"
+    for name in ("images/a/b", "images/a-b", "images/z", "more/c"):
+        push_image(c, name, "x")
+    push_blob(c, "images/only-a-blob", b"1")
+    seen, url = [], "/v2/_catalog?n=2"
+    while url:
+        r = expect(c, "GET", url, 200)
+        seen += r.json()["repositories"]
+        link = r.headers["Link"]
+        url = link[1:link.index(">")] if link else None
+    assert seen == ["images/a-b", "images/a", "images/a/b", "images/z", "more/c"]
+    assert expect(c, "GET", "/v2/_catalog", 200).json()["repositories"] == seen
+
+
+def test_referrers_pushed_at_once_are_all_listed(cluster):
+    clients = [n.admin() for n in cluster.nodes]
+    make_repo(clients[0], "images")
+    subject = push_image(clients[0], "images/a", "v1")
+    digest = sha(subject)
+    config = dict(push_blob(clients[0], "images/a", EMPTY), mediaType="application/vnd.example.sbom")
+    of = {"mediaType": OCI_MANIFEST, "digest": digest, "size": len(subject)}
+    made = [manifest(config, [], subject=of, annotations={"number": str(i)},
+                     **({"artifactType": "application/vnd.example.signature"} if i % 3 == 0 else {}))
+            for i in range(24)]
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        for r in pool.map(lambda i: push_manifest(clients[i % 3], "images/a", made[i]), range(24)):
+            assert r.headers["OCI-Subject"] == digest
+    for c in clients:
+        got = {d["digest"]: d for d in referrers(c, "images/a", digest).json()["manifests"]}
+        assert set(got) == {sha(m) for m in made}
+        one = got[sha(made[1])]
+        assert (one["artifactType"], one["annotations"], one["size"]) == \
+            ("application/vnd.example.sbom", {"number": "1"}, len(made[1]))
+        r = referrers(c, "images/a", digest, "?artifactType=application/vnd.example.signature")
+        assert r.headers["OCI-Filters-Applied"] == "artifactType"
+        assert len(r.json()["manifests"]) == 8
+        assert referrers(c, "images/a", sha(b"nobody")).json()["manifests"] == []
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda i: expect(clients[i % 3], "DELETE", f"/v2/images/a/manifests/{sha(made[i])}",
+                                       202),
+                      range(1, 24)))
+    for c in clients:
+        assert [d["digest"] for d in referrers(c, "images/a", digest).json()["manifests"]] == [sha(made[0])]
+    # A moved tag is moved everywhere in the very next request.
+    for i in range(6):
+        push_manifest(clients[i % 3], "images/a", made[i], "moving")
+        for c in clients:
+            r = expect(c, "HEAD", "/v2/images/a/manifests/moving", 200)
+            assert r.headers["Docker-Content-Digest"] == sha(made[i])
+
+
+def test_who_may_and_how_they_sign_in(make_node):
+    node = make_node()
+    admin = node.admin()
+    make_repo(admin, "images")
+    push_image(admin, "images/open", "v1")
+    push_image(admin, "images/shut", "v1")
+    admin.put_role("puller", {"docker_repository_permissions": {"images": {"open": ["pull"]}}})
+    admin.put_role("pusher", {"docker_repository_permissions": {"images": {"mine": ["pull", "push"]}}})
+    admin.put_user("anna", roles=["puller"])
+    admin.put_user("bert", roles=["pusher"])
+    anna, bert = Client(node, "anna", PASSWORD), Client(node, "bert", PASSWORD)
+    expect(anna, "GET", "/v2/images/open/manifests/v1", 200)
+    for method, path in (("GET", "/v2/images/shut/manifests/v1"), ("PUT", "/v2/images/open/manifests/v1"),
+                         ("DELETE", "/v2/images/open/manifests/v1"), ("POST",
+                                                                      "/v2/images/open/blobs/uploads/")):
+        assert code_of(expect(anna, method, path, 403)) == "DENIED"
+    assert expect(anna, "GET", "/v2/_catalog", 200).json()["repositories"] == ["images/open"]
+    # Nothing that one may not pull can be mounted; a tag that exists is not overwritten without permission.
+    expect(bert, "POST", f"/v2/images/mine/blobs/uploads/?mount={sha(b'layer')}&from=images/shut", 202)
+    first = push_image(bert, "images/mine", "v1", b"1")
+    push_manifest(bert, "images/mine", first, "v1")
+    config = push_blob(bert, "images/mine", EMPTY)
+    second = manifest(config, [])
+    assert code_of(expect(bert, "PUT", "/v2/images/mine/manifests/v1", 403, second,
+                          {"Content-Type": OCI_MANIFEST})) == "DENIED"
+    push_manifest(bert, "images/mine", second, "v2")
+    # Nobody: the challenge leads to a token.
+    nobody = Client(node)
+    r = expect(nobody, "GET", "/v2/", 401)
+    assert code_of(r) == "UNAUTHORIZED"
+    basic, bearer = r.headers.get_all("WWW-Authenticate")
+    assert basic == 'Basic realm="pantera"'
+    realm = bearer.split('realm="')[1].split('"')[0]
+    assert realm == f"http://127.0.0.1:{node.port}/v2/token"
+    expect(nobody, "GET", "/v2/token?service=pantera", 401)
+    token = expect(anna, "GET", "/v2/token?service=pantera&scope=repository:images/open:pull", 200).json()
+    assert token["token"] == token["access_token"] and token["expires_in"] == 300
+    signed = Client(node, token=token["token"])
+    expect(signed, "GET", "/v2/images/open/manifests/v1", 200)
+    expect(signed, "GET", "/v2/images/shut/manifests/v1", 403)
+    # A token for a password gives itself back, and no longer one.
+    again = expect(Client(node, "anna", token["token"]), "GET", "/v2/token", 200).json()
+    assert again["token"] == token["token"]
+    admin.must("PUT", "/users/anna", {"pass": PASSWORD, "roles": []})
+    expect(signed, "GET", "/v2/images/open/manifests/v1", 403)
+
+
+@pytest.mark.skipif(not os.environ.get("PANTERA_OCI_CONFORMANCE"),
+                    reason="PANTERA_OCI_CONFORMANCE is not set")
+def test_the_conformance_suite_passes(make_node, tmp_path):
+    node = make_node()
+    admin = node.admin()
+    make_repo(admin, "one")
+    make_repo(admin, "two")
+    settings = {"REGISTRY": f"127.0.0.1:{node.port}", "TLS": "disabled", "REPO1": "one/conformance/first",
+                "REPO2": "two/conformance/second", "USERNAME": USER, "PASSWORD": PASSWORD, "VERSION":
+                "1.1+dev", "RESULTS_DIR": str(tmp_path)}
+    p = subprocess.run([os.environ["PANTERA_OCI_CONFORMANCE"]], cwd=tmp_path, capture_output=True, text=True,
+                       timeout=300, check=False, env=dict(os.environ, **{"OCI_" + k: v for k,
+                                                                         v in settings.items()}))
+    assert p.returncode == 0, p.stdout[-4000:]
