@@ -6,6 +6,7 @@ import threading
 
 import cases_identity  # noqa: F401  (registers its cases)
 import cases_operation  # noqa: F401
+import cases_pypi  # noqa: F401
 import cases_resources  # noqa: F401
 from generated import generated
 from pantera import FULL, figure
