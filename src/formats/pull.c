@@ -137,6 +137,17 @@ static void read_stem(struct arena *a, const char *path, struct coordinates *ret
     }
 }
 
+/* "!a" is 'A' (GOPROXY protocol). */
+static const char *go_decoded(struct arena *a, const char *from, size_t length)
+{
+    char *text = arena_strndup(a, from, length), *to = text;
+
+    for (const char *c = text; *c; c++)
+        *to++ = *c == '!' && c[1] ? (char)toupper((unsigned char)*++c) : *c;
+    *to = 0;
+    return text;
+}
+
 /* module/path/@v/v1.2.3.zip */
 static void read_go(struct arena *a, const char *path, struct coordinates *ret)
 {
@@ -144,8 +155,8 @@ static void read_go(struct arena *a, const char *path, struct coordinates *ret)
 
     if (!at || at == path || !dot || dot <= at + 4)
         return;
-    ret->name = arena_strndup(a, path, (size_t)(at - path));
-    ret->version = arena_strndup(a, at + 4, (size_t)(dot - at - 4));
+    ret->name = go_decoded(a, path, (size_t)(at - path));
+    ret->version = go_decoded(a, at + 4, (size_t)(dot - at - 4));
 }
 
 /* [artifacts/]vendor/package/.../package-1.2.3.zip */

@@ -72,7 +72,7 @@ static void upload_again(struct upload *u)
     const struct digest_values *ours = stage_digests(u->stage);
     struct registry_stat stat;
     struct arena a;
-    struct why why;
+    struct why why = { "" };
     enum err e;
 
     arena_init(&a);
@@ -83,6 +83,8 @@ static void upload_again(struct upload *u)
         e = fail(&why, ERR_CONFLICT,
                  "'%.150s' exists, and repository '%.60s' does not allow redeploying a release",
                  u->path, u->repo);
+    else if (!cluster_current(u->worker->cluster))
+        e = ERR_NOT_CURRENT;
     arena_release(&a);
     stage_drop(u->stage);
     upload_end(u, e, &why);
