@@ -10,6 +10,7 @@
 #include "api/internal.h"
 #include "api/repositories.h"
 #include "pantera/clock.h"
+#include "pantera/document.h"
 #include "pantera/format.h"
 #include "pantera/meta_artifact.h"
 #include "pantera/text.h"
@@ -277,6 +278,21 @@ static void file_body(struct http_request *req, json_t *body)
 static void tree_body(struct http_request *req, json_t *body)
 {
     delete_body(req, body, true);
+}
+
+/* Of a proxy: what it has cached, and what it remembers as missing. */
+void cache_delete(struct http_request *req)
+{
+    const struct repo *repo = artifacts_repo(req, REPO_DELETE);
+    const char *tree = query_get(&req->arena, req->query, "tree"), *path;
+    struct why why;
+
+    if (!repo || !(path = artifacts_query_path(req, PATH_ROOT_TOO)))
+        return;
+    if (repository_kind(repo) != REPO_PROXY)
+        api_refuse(req, fail(&why, ERR_BAD_REQUEST, "'%.200s' is not a proxy", repo->name), &why);
+    else
+        registry_purge(req, repo, path, !*path || (tree && !strcmp(tree, "true")), on_removed);
 }
 
 /* Asked before the body is read, and again when it is there: it may take its time. */

@@ -10,6 +10,7 @@
 #include "api/settings.h"
 #include "pantera/buf.h"
 #include "pantera/clock.h"
+#include "pantera/document.h"
 #include "pantera/limits.h"
 #include "pantera/upstream.h"
 
@@ -236,6 +237,7 @@ void metrics_render(struct http_request *req)
     one(&b, "pantera_http_response_bytes_total", "counter", "Bytes of responses.", SUM(bytes_out));
     render_cluster(&b, worker_of(req)->cluster);
     upstream_metrics(&b);
+    registry_metrics(&b);
     one(&b, "process_resident_memory_bytes", "gauge", "Resident memory.", resident_bytes());
     one(&b, "pantera_uptime_seconds", "gauge", "Since the process started.",
         (clock_mono_ms() - started_ms) / 1000);

@@ -17,6 +17,10 @@ enum gen_kind {
     GEN_REPO,     /* one: repositories and storage aliases */
     GEN_ARTIFACT, /* bucket: gen_artifact_hash(repository id, path) */
     GEN_BLOB,     /* one a bucket of the blob's id */
+    GEN_UPSTREAM, /* as GEN_ARTIFACT: what a proxy knows of the path */
+    GEN_CLAIM,    /* as GEN_ARTIFACT: who fetches it */
+    GEN_PURGE,    /* repository id: what it remembers as missing is to be forgotten */
+    GEN_COOLDOWN, /* gen_artifact_hash(repository id, key): blocks and decisions of a package */
     GEN_KINDS
 };
 #define GEN_BUCKETS 4096

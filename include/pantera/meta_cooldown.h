@@ -46,6 +46,15 @@ struct cooldown_state {
 void cooldown_state(struct meta_reader *r, int64_t repo_id, const char *key, const char *version,
                     int64_t now_ms, struct cooldown_state *ret);
 
+/* All rows of a package, those that have ended too: `each` gets strings that live until it returns. */
+struct cooldown_row_of {
+    const char *version, *reason; /* reason: of a block */
+    bool allowed, by_age;
+    int64_t released_ms, until_ms;
+};
+void cooldown_rows(struct meta_reader *r, int64_t repo_id, const char *key,
+                   void (*each)(const struct cooldown_row_of *row, void *arg), void *arg);
+
 enum cooldown_sort { COOLDOWN_BY_DATE, COOLDOWN_BY_UNTIL, COOLDOWN_BY_PACKAGE, COOLDOWN_BY_VERSION,
                      COOLDOWN_BY_REPO };
 struct cooldown_query {

@@ -48,8 +48,8 @@ static void remove_step(struct remove *d)
     cluster_propose(d->worker->cluster, &d->proposal);
 }
 
-static void remove_begin(struct http_request *req, const struct repo *repo, const char *path,
-                         const char *op, registry_done_cb *done)
+static struct remove *remove_new(struct http_request *req, const struct repo *repo, const char *path,
+                                 const char *op, registry_done_cb *done)
 {
     struct remove *d = calloc(1, sizeof *d);
 
@@ -61,17 +61,26 @@ static void remove_begin(struct http_request *req, const struct repo *repo, cons
     d->tether = tether_tie(req, &d->req);
     d->done = done;
     d->proposal.op = op;
-    remove_step(d);
+    return d;
 }
 
 void registry_delete(struct http_request *req, const struct repo *repo, const char *path,
                      registry_done_cb *done)
 {
-    remove_begin(req, repo, path, "artifact.delete", done);
+    remove_step(remove_new(req, repo, path, "artifact.delete", done));
+}
+
+void registry_purge(struct http_request *req, const struct repo *repo, const char *path, bool tree,
+                    registry_done_cb *done)
+{
+    struct remove *d = remove_new(req, repo, path, "upstream.purge", done);
+
+    json_object_set_new(d->args, "tree", json_boolean(tree));
+    remove_step(d);
 }
 
 void registry_delete_tree(struct http_request *req, const struct repo *repo, const char *path,
                           registry_done_cb *done)
 {
-    remove_begin(req, repo, path, "artifact.delete_tree", done);
+    remove_step(remove_new(req, repo, path, "artifact.delete_tree", done));
 }

@@ -38,7 +38,7 @@ static void entry_prepare(struct warm_entry *e)
     buf_free(&b);
 }
 
-static const char *type_of_name(const char *path)
+const char *content_type_of_name(const char *path)
 {
     static const char *const types[][2] = {
         { ".txt", "text/plain; charset=utf-8" }, { ".md", "text/markdown; charset=utf-8" },
@@ -85,7 +85,7 @@ static enum err entry_load(struct registry *r, struct warm_entry *e)
     e->etag = arena_printf(&e->arena, "\"%s\"", hex);
     e->last_modified = arena_strdup(&e->arena, clock_http_date(row->modified_ms, date));
     e->content_type = row->content_type && header_safe(row->content_type) ? row->content_type
-                                                                          : type_of_name(e->path);
+                                                                          : content_type_of_name(e->path);
     entry_prepare(e);
     return OK;
 }

@@ -212,7 +212,7 @@ static void set_headers(struct get *g, bool with_body)
     http_set_header(g->req, "Accept-Ranges", "bytes");
     if (!with_body)
         return;
-    if (g->as)
+    if (g->as && g->as->disposition)
         http_set_header(g->req, "Content-Disposition", g->as->disposition);
     http_set_header(g->req, "X-Content-Type-Options", "nosniff");
     hex_encode(d->sha256, 32, hex);
@@ -304,7 +304,7 @@ static void get_full(struct http_request *req, struct warm_entry *entry, const c
 /* --- entrance --- */
 
 /* Any header that makes an answer other than "all of it". */
-static bool is_plain(const struct http_request *req)
+bool request_is_plain(const struct http_request *req)
 {
     return req->method == HTTP_M_GET && !http_header(req, "range") &&
            !http_header(req, "if-none-match") && !http_header(req, "if-modified-since") &&
@@ -345,7 +345,7 @@ bool registry_get_as(struct http_request *req, const struct repo *repo, const ch
         return false;
     if (!entry)
         return true;
-    if (!as && entry->fd >= 0 && entry->head && is_plain(req)) {
+    if (!as && entry->fd >= 0 && entry->head && request_is_plain(req)) {
         http_on_end(req, release_entry, entry);
         http_reply_prepared(req, 200, entry->head, entry->head_size, entry->fd, 0,
                             entry->row.size);

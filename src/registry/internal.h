@@ -5,12 +5,31 @@
 #define REGISTRY_INTERNAL_H
 
 #include "pantera/meta_artifact.h"
+#include "pantera/document.h"
 #include "pantera/registry.h"
+#include "pantera/upstream.h"
 
 #define KEY_SIZE 48 /* "blobs/ab/abcd…" */
 
+/* What a proxy's or a group's configuration says: rules.c. Strings are the entry's. */
+struct repo_rules {
+    enum repo_kind kind;
+    /* proxies */
+    struct upstream_remote *remotes; /* in the order in which they are asked */
+    unsigned remote_count;
+    int64_t document_ttl_ms;     /* how long an index is not asked for again */
+    int64_t missing_ttl_ms;      /* the same of what upstream does not have; 0: ask each time */
+    /* groups */
+    const char **members;
+    unsigned member_count;
+    bool as_listed;              /* else hosted members come first */
+    const char **open;           /* patterns of packages that upstream is asked about although hosted */
+    unsigned open_count;
+};
+
 struct repo_entry {
     struct repo pub;
+    struct repo_rules rules;
     char *store;                 /* name of the store that new bytes go to; NULL: its alias is gone */
     struct repo_entry *next;     /* in its bucket, or retired */
     struct arena arena;
@@ -30,6 +49,9 @@ enum { REPO_BUCKETS = 256, REPO_CACHE = 1024 };
 
 struct warm;
 struct gc;
+struct flight;
+struct policy_cache;
+struct compose_cache;
 
 struct registry {
     struct worker *worker;
@@ -41,7 +63,15 @@ struct registry {
     struct store *stores;
     struct warm *warm;
     struct gc *gc;
+    struct flight *flights;      /* whose work is this worker's */
+    uv_timer_t *flight_timer;
+    struct policy_cache *policies;
+    struct compose_cache *documents;
+    bool closing;
 };
+
+/* Fills `e->rules` from its configuration. Logs what it can't read: such a proxy has no remotes. */
+void rules_load(struct registry *r, struct repo_entry *e);
 
 static inline struct repo_entry *repo_entry_of(const struct repo *repo)
 {
@@ -67,6 +97,7 @@ struct key_wait {
 };
 void keys_ref(struct cluster *c);
 void keys_unref(void);
+void keys_incarnation(char ret[33]); /* which start of the process this is */
 /* True: w->key is there. False: done comes later, once; w->home and done are set. */
 bool keys_take(const char *store, struct key_wait *w);
 void keys_give_back(const char *store, const char *key); /* nothing was written under it */
@@ -103,7 +134,11 @@ void warm_add(struct warm *w, struct warm_entry *e);
 void warm_set_fd(struct warm *w, struct warm_entry *e, int fd);
 void warm_release(struct warm_entry *e);
 
+/* A GET without any header that makes an answer other than "all of it": get.c. */
+bool request_is_plain(const struct http_request *req);
+
 /* --- what is known of a path: entry.c --- */
+const char *content_type_of_name(const char *path);
 /* The current entry, with a reference, from what is warm or from the row. NOT_FOUND. */
 enum err entry_get(struct registry *r, int64_t repo_id, const char *path, struct warm_entry **ret);
 void entry_open(struct registry *r, struct warm_entry *e); /* a descriptor, if that needs no waiting */

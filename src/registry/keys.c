@@ -75,6 +75,13 @@ void keys_unref(void)
     uv_mutex_unlock(&lock);
 }
 
+void keys_incarnation(char ret[33])
+{
+    uv_mutex_lock(&lock);
+    memcpy(ret, all.incarnation, 33);
+    uv_mutex_unlock(&lock);
+}
+
 static struct pool *pool_of(const char *store)
 {
     struct pool *p = all.pools;

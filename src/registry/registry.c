@@ -11,7 +11,9 @@
 #include "pantera/meta_repository.h"
 #include "pantera/meta_secret.h"
 #include "pantera/text.h"
-#include "src/registry/internal.h"
+#include "src/registry/compose.h"
+#include "src/registry/flight.h"
+#include "src/registry/policy_view.h"
 
 struct registry *registry_new(struct worker *w)
 {
@@ -21,6 +23,9 @@ struct registry *registry_new(struct worker *w)
     r->worker = w;
     r->warm = warm_new(&w->loop);
     keys_ref(w->cluster);
+    r->policies = policies_new();
+    r->documents = composed_new();
+    flights_start(r);
     return r;
 }
 
@@ -71,6 +76,8 @@ void registry_free(struct registry *r)
 {
     if (!r)
         return;
+    r->closing = true;
+    flights_stop(r);
     for (unsigned i = 0; i < REPO_BUCKETS; i++)
         while (r->repos[i]) {
             struct repo_entry *e = r->repos[i];
@@ -80,6 +87,8 @@ void registry_free(struct registry *r)
     retired_free(r);
     stores_close(r);
     warm_free(r->warm);
+    composed_cache_free(r->documents);
+    policies_free(r->policies);
     keys_unref();
     free(r);
 }
@@ -120,6 +129,7 @@ static struct repo_entry *repo_load(struct registry *r, const char *name)
         .format = format_name(&e->arena, row.type), .config = e->config,
         .content_length_max = json_is_integer(max) ? json_integer_value(max) : 0,
     };
+    rules_load(r, e);
     return e;
 none:
     repo_entry_free(e);

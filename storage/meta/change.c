@@ -20,7 +20,10 @@ static const struct watched {
     { "setting", GEN_POLICY, WHOLE },      { "signing_key", GEN_POLICY, WHOLE },
     { "repository", GEN_REPO, WHOLE },     { "storage_alias", GEN_REPO, WHOLE },
     { "auth_provider", GEN_POLICY, WHOLE }, { "user_mfa", GEN_USER, FIRST_TEXT },
-    { "artifact", GEN_ARTIFACT, INT_AND_TEXT }, { "blob", GEN_BLOB, FIRST_INT },
+    { "upstream", GEN_UPSTREAM, INT_AND_TEXT }, { "fetch_claim", GEN_CLAIM, INT_AND_TEXT },
+    { "upstream_purge", GEN_PURGE, FIRST_INT }, { "cooldown_block", GEN_COOLDOWN, INT_AND_TEXT },
+    { "cooldown_decision", GEN_COOLDOWN, INT_AND_TEXT }, { "blob", GEN_BLOB, FIRST_INT },
+    { "artifact", GEN_ARTIFACT, INT_AND_TEXT },
 };
 
 static const struct watched *find(const char *table)

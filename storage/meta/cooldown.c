@@ -53,6 +53,24 @@ void cooldown_state(struct meta_reader *r, int64_t repo_id, const char *key, con
     sql_end(q);
 }
 
+void cooldown_rows(struct meta_reader *r, int64_t repo_id, const char *key,
+                   void (*each)(const struct cooldown_row_of *row, void *arg), void *arg)
+{
+    struct sql *q = sql_read(r, "SELECT version, NULL, 0, 0 FROM cooldown_decision WHERE repo_id = ?1 AND "
+                                "key = ?2 AND decision = 'allow' UNION ALL SELECT version, reason, "
+                                "released_ms, until_ms FROM cooldown_block WHERE repo_id = ?1 AND key = ?2");
+
+    sql_bind(q, "is", repo_id, key);
+    while (sql_row(q)) {
+        struct cooldown_row_of row = { .version = sql_str(q, 0, NULL), .reason = sql_str(q, 1, NULL),
+                                       .released_ms = sql_int(q, 2), .until_ms = sql_int(q, 3) };
+        row.allowed = !row.reason;
+        row.by_age = row.reason && !strcmp(row.reason, TOO_YOUNG);
+        each(&row, arg);
+    }
+    sql_end(q);
+}
+
 static const char *like_pattern(struct arena *a, const char *q)
 {
     char *out, *at;

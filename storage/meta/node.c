@@ -21,5 +21,6 @@ enum err op_node_started(struct txn *t, const json_t *args, json_t **ret_result,
                   "iis", txn_now(t), node, incarnation));
     check(!sql_do(t, "DELETE FROM upload WHERE node = ? AND incarnation <> ?", "is", node,
                   incarnation));
+    claims_drop(t, node, incarnation);
     return OK;
 }

@@ -31,6 +31,10 @@ bool cooldown_forget(struct txn *t, int64_t repo_id, int64_t limit);
 enum err session_begin_end(struct txn *t, const char *id, struct why *why);
 void session_finish_end(struct txn *t, const char *id);
 bool session_in_store(struct txn *t, const char *store);
+/* Of a deleted repository: up to `limit` rows of what is known of upstream go. True: none is left. */
+bool upstream_forget(struct txn *t, int64_t repo_id, int64_t limit);
+/* A node has started anew: what its earlier start was fetching, nobody fetches. */
+void claims_drop(struct txn *t, int64_t node, const char *incarnation);
 /* A setting as the leader has it: a new reference, or NULL. setting.c. */
 json_t *setting_of(struct txn *t, const char *name);
 /* A global prefix of that name would hide a repository. setting.c. */

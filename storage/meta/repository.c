@@ -337,7 +337,8 @@ enum err op_repo_sweep(struct txn *t, const json_t *args, json_t **ret_result, s
     sql_end(q);
     if (repo_id) {
         swept = sweep_one(t, repo_id, limit, &done);
-        if (done && cooldown_forget(t, repo_id, limit - swept)) {
+        if (done && cooldown_forget(t, repo_id, limit - swept) &&
+            upstream_forget(t, repo_id, limit - swept)) {
             stats_drop(t, repo_id);
             alias_hide_all(t, repo_id);
             check(!sql_do(t, "DELETE FROM repo_sweep WHERE repo_id = ?", "i", repo_id));

@@ -356,6 +356,20 @@ def _(s):
     s.expect(404, "DELETE", url, {"path": "a/b"})
 
 
+@case("DELETE /repositories/:name/cache", "204, 400, 404, permission on the repository")
+def _(s):
+    name, hosted = s.name("repo"), s.repo()
+    s.expect(200, "PUT", f"/repositories/{name}", {"repo": {
+        "type": "file-proxy", "storage": "default", "remotes": [{"url": "http://127.0.0.1:9/"}]}}, "")
+    url = f"/repositories/{name}/cache"
+    s.expect((403, 404), "DELETE", url, as_=no_right_on_it(s, name))
+    for query in ("", "?path=a/b", "?path=a&tree=true"):
+        s.expect(204, "DELETE", url + query, None, "")
+    s.expect(400, "DELETE", url + "?path=../x")
+    s.expect(400, "DELETE", f"/repositories/{hosted}/cache")
+    s.expect(404, "DELETE", "/repositories/nonexistent/cache")
+
+
 # --- search ---
 
 ITEM = {"repo_type": str, "repo_name": str, "artifact_path": str, "artifact_name": str,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "pantera/api.h"
+#include "pantera/document.h"
 #include "src/formats/listing.h"
 
 static void forbid(struct http_request *req, const struct repo *repo, const char *what)
@@ -50,10 +51,37 @@ static void on_deleted(struct http_request *req, enum err e, const struct why *w
         http_reply(req, 204, NULL, NULL, 0);
 }
 
+/* A generic file's package is its folder: a group asks no upstream about a folder that a hosted member
+ * has. */
+static const char *package_of(struct http_request *req, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? arena_strndup(&req->arena, path, (size_t)(slash - path)) : path;
+}
+
+/* Upstream's folders are its own: of a proxy only what is cached is listed, of a group nothing. */
+static void file_get_elsewhere(struct http_request *req, const struct repo *repo, const char *path)
+{
+    struct file_want want = { .path = path, .digest_kinds = DIGEST_SHA256 | DIGEST_SHA1 | DIGEST_MD5,
+                              .package = package_of(req, path) };
+    size_t n = strlen(path);
+
+    if (n && path[n - 1] != '/')
+        registry_file(req, repo, &want, api_fail);
+    else if (repository_kind(repo) == REPO_GROUP ||
+             !format_listing(req, repo, n ? arena_strndup(&req->arena, path, n - 1) : ""))
+        api_fail_text(req, ERR_NOT_FOUND, "'%.200s' not found", path);
+}
+
 static void file_get(struct http_request *req, const struct repo *repo, const char *path)
 {
     size_t n = strlen(path);
 
+    if (repository_kind(repo) != REPO_LOCAL) {
+        file_get_elsewhere(req, repo, path);
+        return;
+    }
     if (n == 0 || path[n - 1] == '/') {
         if (format_listing(req, repo, n ? arena_strndup(&req->arena, path, n - 1) : ""))
             return;
@@ -63,8 +91,24 @@ static void file_get(struct http_request *req, const struct repo *repo, const ch
     api_fail_text(req, ERR_NOT_FOUND, "'%.200s' not found", path);
 }
 
+/* What a proxy has cached may be dropped; nothing may be put there. */
+static bool file_refuses(struct http_request *req, const struct repo *repo)
+{
+    enum repo_kind kind = repository_kind(repo);
+
+    if (kind == REPO_LOCAL || (req->method != HTTP_M_PUT && req->method != HTTP_M_DELETE) ||
+        (kind == REPO_PROXY && req->method == HTTP_M_DELETE))
+        return false;
+    http_set_header(req, "Allow", kind == REPO_PROXY ? "GET, HEAD, DELETE, OPTIONS" : "GET, HEAD, OPTIONS");
+    api_fail_text(req, ERR_METHOD, "'%s' is a %s: upload to a hosted repository", repo->name,
+                  kind == REPO_PROXY ? "proxy" : "group");
+    return true;
+}
+
 static void file_handle(struct http_request *req, const struct repo *repo, const char *path)
 {
+    if (file_refuses(req, repo))
+        return;
     switch (req->method) {
     case HTTP_M_GET:
     case HTTP_M_HEAD:
@@ -93,18 +137,7 @@ static void file_handle(struct http_request *req, const struct repo *repo, const
 
 static enum err file_check(const json_t *repo_config, struct why *why)
 {
-    static const char *const keys[] = { "type", "storage", "content-length-max", "description" };
-    const char *name;
-    json_t *value;
-
-    json_object_foreach ((json_t *)repo_config, name, value) {
-        size_t i = 0;
-        while (i < sizeof keys / sizeof *keys && strcmp(keys[i], name))
-            i++;
-        if (i == sizeof keys / sizeof *keys)
-            return fail(why, ERR_BAD_REQUEST, "'%.100s' is not a key of a file repository", name);
-    }
-    return OK;
+    return repository_check(repo_config, NULL, why);
 }
 
 static const char *const file_aliases[] = { "storage", NULL };
@@ -112,7 +145,7 @@ static const char *const file_aliases[] = { "storage", NULL };
 const struct format file_format = {
     .name = "file",
     .aliases = file_aliases,
-    .caps = FORMAT_LOCAL,
+    .caps = FORMAT_LOCAL | FORMAT_PROXY | FORMAT_GROUP,
     .handle = file_handle,
     .check = file_check,
 };

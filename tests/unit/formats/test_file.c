@@ -150,7 +150,11 @@ static void types_are_found_by_name_and_alias(void **state)
     (void)state;
     assert_ptr_equal(format_of_type("file", &cap), format_find("file"));
     assert_int_equal(cap, FORMAT_LOCAL);
-    assert_null(format_of_type("file-proxy", &cap)); /* not offered yet */
+    assert_ptr_equal(format_of_type("file-proxy", &cap), format_find("file"));
+    assert_int_equal(cap, FORMAT_PROXY);
+    assert_ptr_equal(format_of_type("file-group", &cap), format_find("file"));
+    assert_int_equal(cap, FORMAT_GROUP);
+    assert_null(format_of_type("file-mirror", &cap));
     assert_null(format_of_type("files", &cap));
     assert_null(format_of_type("", &cap));
     assert_null(format_find("fil"));

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/registry/document.c: an index of a repository, of a group's members together.
+ *
+ *   OPEN  each member's part is made current, all at once    (source.c)
+ *   KEY   what they are says what the answer is: kept? → answer
+ *   READ  their bytes
+ *   MAKE  the format joins them on the pool                  (compose.c) → answer
+ *
+ * A member that has nothing is left out, and so is a proxy that fails while another has something. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "pantera/buf.h"
+#include "pantera/log.h"
+#include "pantera/tether.h"
+#include "pantera/text.h"
+#include "src/registry/compose.h"
+#include "src/registry/members.h"
+
+struct gather {
+    struct http_request *req;    /* NULL: gone */
+    struct tether *tether;
+    struct worker *worker;
+    struct arena arena;
+    struct document document;
+    const char *repo_name, *base;
+    registry_fail_cb *failed;    /* of an answer */
+    document_cb *done;           /* of a look */
+    void *arg;
+    struct source **sources;
+    unsigned count, pending;
+    bool opened;
+    unsigned char key[32];
+    struct compose_wait wait;
+};
+
+static void gather_free(struct gather *g)
+{
+    for (unsigned i = 0; i < g->count; i++)
+        source_free(g->sources[i]);
+    arena_release(&g->arena);
+    free(g);
+}
+
+/* --- answering --- */
+
+static void release_composed(void *arg)
+{
+    composed_release(arg);
+}
+
+static void on_sent(struct http_request *req, void *arg)
+{
+    (void)arg;
+    http_reply_end(req);
+}
+
+static void answer(struct http_request *req, struct composed *c, registry_fail_cb *failed)
+{
+    int verdict = http_conditions(req, c->etag, 0, &(const char *){ NULL });
+
+    if (verdict == 412) {
+        failed(req, ERR_PRECONDITION, NULL);
+        return;
+    }
+    http_set_header(req, "ETag", c->etag);
+    http_set_header(req, "Cache-Control", "no-cache");
+    for (unsigned i = 0; i < sizeof c->answer.headers / sizeof *c->answer.headers; i++)
+        if (c->answer.headers[i][0] && c->answer.headers[i][1])
+            http_set_header(req, c->answer.headers[i][0], c->answer.headers[i][1]);
+    if (verdict == 304) {
+        http_reply(req, 304, NULL, NULL, 0);
+        return;
+    }
+    c->refs++;
+    http_on_end(req, release_composed, c);
+    http_reply_begin(req, 200, c->answer.content_type ? c->answer.content_type : "application/octet-stream",
+                     (int64_t)c->size);
+    if (req->method == HTTP_M_HEAD || !c->size)
+        http_reply_end(req);
+    else
+        http_reply_write(req, c->data, c->size, on_sent, NULL);
+}
+
+static void gather_fail(struct gather *g, enum err e, const struct why *why)
+{
+    struct http_request *req = g->req;
+
+    if (req) {
+        tether_cut(g->tether);
+        if (g->done)
+            g->done(req, e, why, NULL, 0, g->arg);
+        else
+            g->failed(req, e, why);
+    }
+    gather_free(g);
+}
+
+/* Takes the reference. */
+static void gather_end(struct gather *g, struct composed *c)
+{
+    struct http_request *req = g->req;
+
+    if (c->err || !cluster_current(g->worker->cluster)) {
+        gather_fail(g, c->err ? c->err : ERR_NOT_CURRENT, &c->why);
+    } else {
+        if (req)
+            tether_cut(g->tether);
+        if (req && g->done)
+            g->done(req, OK, &c->why, c->data ? c->data : "", c->size, g->arg);
+        else if (req)
+            answer(req, c, g->failed);
+        gather_free(g);
+    }
+    composed_release(c);
+}
+
+/* --- MAKE --- */
+
+static void on_made(struct compose_wait *wait, struct composed *c)
+{
+    gather_end(container_of(wait, struct gather, wait), c);
+}
+
+/* What the answer depends on, in order. */
+static void gather_key(struct gather *g)
+{
+    const struct document *d = &g->document;
+    struct buf b;
+
+    buf_init(&b, 1 << 20);
+    (void)buf_printf(&b, "%s\n%s\n%s\n%s\n%s\n%s\n", d->kind->name, g->repo_name, d->path,
+                     d->package ? d->package : "", d->variant ? d->variant : "", g->base);
+    for (unsigned i = 0; i < g->count; i++) {
+        const struct source *s = g->sources[i];
+        (void)buf_printf(&b, "%s %d %s %llu\n", s->pub.repo, s->pub.proxied, s->pub.url ? s->pub.url : "",
+                         s->policy ? (unsigned long long)policy_view_stamp(s->policy) : 0ull);
+        (void)buf_add(&b, s->sha256, 32);
+    }
+    sha256(b.data, b.length, g->key);
+    buf_free(&b);
+}
+
+/* Those that have nothing go. False: none is left, and it was answered. */
+static bool gather_sift(struct gather *g)
+{
+    enum err worst = OK;
+    struct why why = { "" };
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < g->count; i++) {
+        struct source *s = g->sources[i];
+        if (!s->err) {
+            g->sources[n++] = s;
+            continue;
+        }
+        if (!worst || worst == ERR_NOT_FOUND) {
+            worst = s->err;
+            why = s->why;
+        }
+        if (s->err != ERR_NOT_FOUND)
+            log_warn("registry", "'%s' has no '%s' to give: %s", s->pub.repo, g->document.path,
+                     why_text(&s->why, s->err));
+        source_free(s);
+    }
+    g->count = n;
+    if (n)
+        return true;
+    if (!worst || worst == ERR_NOT_FOUND)
+        worst = fail(&why, ERR_NOT_FOUND, "'%.200s' not found",
+                     g->document.package ? g->document.package : g->document.path);
+    if (!cluster_current(g->worker->cluster))
+        worst = ERR_NOT_CURRENT;
+    gather_fail(g, worst, &why);
+    return false;
+}
+
+static void gather_make(struct gather *g)
+{
+    struct composed *c;
+
+    if (!gather_sift(g))
+        return;
+    gather_key(g); /* again: what was read may be newer than what was opened */
+    c = composed_find(g->worker->registry, g->key);
+    if (c) {
+        gather_end(g, c);
+        return;
+    }
+    unsigned count = g->count;
+    g->count = 0; /* they are who makes it's now */
+    g->wait.done = on_made;
+    composed_make(g->worker, g->key, &g->document, g->repo_name, g->base, g->sources, count, &g->wait);
+}
+
+/* --- READ --- */
+
+static void on_read(struct source *s, void *arg)
+{
+    struct gather *g = arg;
+
+    (void)s;
+    if (--g->pending == 0)
+        gather_make(g);
+}
+
+static void gather_read(struct gather *g)
+{
+    unsigned count = g->count;
+
+    g->pending = count + 1; /* ours, so that it does not end inside the loop */
+    for (unsigned i = 0; i < count; i++)
+        source_read(g->sources[i], on_read, g);
+    on_read(NULL, g);
+}
+
+/* --- OPEN --- */
+
+static void gather_opened(struct gather *g)
+{
+    struct composed *c;
+
+    if (!g->req) {
+        gather_free(g);
+        return;
+    }
+    if (!gather_sift(g))
+        return;
+    gather_key(g);
+    c = composed_find(g->worker->registry, g->key);
+    if (c)
+        gather_end(g, c);
+    else
+        gather_read(g);
+}
+
+static void on_opened(struct source *s, void *arg)
+{
+    struct gather *g = arg;
+
+    (void)s;
+    if (--g->pending == 0)
+        gather_opened(g);
+}
+
+static void gather_open(struct gather *g, const struct repo *repo)
+{
+    struct registry *r = g->worker->registry;
+    struct members members;
+    unsigned n = 0;
+
+    members_of(r, &g->arena, repo, g->document.package, g->document.owns, &members);
+    g->sources = arena_alloc(&g->arena, (members.count + 1) * sizeof *g->sources);
+    g->pending = 1;
+    for (unsigned i = 0; i < members.count; i++) {
+        const struct repo *member = member_repo(r, &members.list[i]);
+        if (!member)
+            continue;
+        g->pending++;
+        g->sources[n++] = source_open(g->worker, member, &g->document, on_opened, g);
+    }
+    g->count = n;
+    on_opened(NULL, g);
+}
+
+/* --- entrance --- */
+
+/* The repository's URL as this client wrote it: a prefix and a type's name may stand before its name. */
+static const char *base_of(struct http_request *req, struct arena *a, const char *repo_name)
+{
+    const struct config *c = worker_of(req)->config;
+    const char *at = req->target, *end = NULL, *origin;
+    const char *encoded = percent_encode(a, repo_name, false);
+    size_t n = c->base_url ? strlen(c->base_url) : 0;
+
+    for (unsigned i = 0; i < 4 && *at == '/'; i++) {
+        size_t length = strcspn(at + 1, "/");
+        char *segment = arena_alloc(a, length + 1);
+        size_t decoded;
+        bool same = percent_decode(at + 1, length, segment, &decoded) && !strcmp(segment, repo_name);
+        at += 1 + length;
+        if (same)
+            end = at;
+        else if (end)
+            break;
+    }
+    origin = n ? arena_strndup(a, c->base_url, c->base_url[n - 1] == '/' ? n - 1 : n)
+               : arena_printf(a, "%s://%s", req->tls ? "https" : "http", req->host);
+    return end ? arena_printf(a, "%s%.*s", origin, (int)(end - req->target), req->target)
+               : arena_printf(a, "%s/%s", origin, encoded);
+}
+
+static struct gather *gather_new(struct http_request *req, const struct repo *repo, const struct document *d)
+{
+    struct gather *g = calloc(1, sizeof *g);
+    struct arena *a;
+
+    check(g);
+    a = &g->arena;
+    arena_init(a);
+    g->worker = worker_of(req);
+    g->tether = tether_tie(req, &g->req);
+    g->repo_name = arena_strdup(a, repo->name);
+    g->base = base_of(req, a, repo->name);
+    g->document = *d;
+    g->document.path = arena_strdup(a, d->path);
+    g->document.package = d->package ? arena_strdup(a, d->package) : NULL;
+    g->document.url_path = d->url_path ? arena_strdup(a, d->url_path) : NULL;
+    g->document.accept = d->accept ? arena_strdup(a, d->accept) : NULL;
+    g->document.variant = d->variant ? arena_strdup(a, d->variant) : NULL;
+    return g;
+}
+
+void registry_document(struct http_request *req, const struct repo *repo, const struct document *d,
+                       registry_fail_cb *failed)
+{
+    struct gather *g = gather_new(req, repo, d);
+
+    g->failed = failed;
+    gather_open(g, repo);
+}
+
+void registry_document_read(struct http_request *req, const struct repo *repo, const struct document *d,
+                            document_cb *done, void *arg)
+{
+    struct gather *g = gather_new(req, repo, d);
+
+    g->done = done;
+    g->arg = arg;
+    gather_open(g, repo);
+}

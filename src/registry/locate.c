@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/registry/locate.c: before bytes are asked for: where the index says that they are, when they were
+ * released, and whether they may be had at all. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "pantera/clock.h"
+#include "src/registry/flying.h"
+#include "src/registry/source.h"
+
+static void change_until(struct flight *f, void *arg)
+{
+    f->view.until_ms = *(const int64_t *)arg;
+}
+
+enum err flight_judge(struct flight *f, int64_t released_ms, struct why *why)
+{
+    const struct repo *repo = flight_repo(f);
+    struct cooldown_verdict verdict;
+    struct policy_view *v;
+    enum err e = OK;
+
+    if (!repo || !f->order.package || !f->order.version)
+        return OK;
+    v = policy_view_get(f->worker->registry, repo, f->order.package);
+    verdict = policy_verdict_of(v, f->order.version, released_ms, clock_wall_ms());
+    if (!verdict.allowed) {
+        policy_record(f->worker, repo, f->order.package, f->order.version, released_ms, &verdict);
+        flight_changed(f, change_until, &verdict.until_ms);
+        e = policy_refuse(why, f->order.package, f->order.version, &verdict);
+    }
+    policy_view_release(v);
+    return e;
+}
+
+/* --- asking an index --- */
+
+struct locating {
+    struct work work;
+    struct worker *worker;
+    struct arena arena;
+    struct document index;
+    struct file_want want;
+    enum err (*locate)(const struct document_source *index, const struct file_want *want, struct arena *a,
+                       struct file_facts *ret, struct why *why);
+    struct source *source;
+    struct file_facts facts;
+    enum err err;
+    struct why why;
+    located_cb *done;
+    void *arg;
+};
+
+static void locating_end(struct locating *l)
+{
+    l->done(l->err, &l->why, &l->facts, l->arg);
+    source_free(l->source);
+    arena_release(&l->arena);
+    free(l);
+}
+
+static void locate_run(struct work *work)
+{
+    struct locating *l = container_of(work, struct locating, work);
+
+    l->err = l->locate(&l->source->pub, &l->want, &l->arena, &l->facts, &l->why);
+    if (!l->err && l->facts.url)
+        l->facts.url = url_resolve(&l->arena, l->source->pub.url ? l->source->pub.url : "", l->facts.url);
+}
+
+static void on_located(struct work *work)
+{
+    locating_end(container_of(work, struct locating, work));
+}
+
+static void on_index_read(struct source *s, void *arg)
+{
+    struct locating *l = arg;
+
+    l->source = s;
+    l->err = s->err;
+    l->why = s->why;
+    if (s->err)
+        locating_end(l);
+    else
+        work_submit(&l->work, &l->worker->loop, locate_run, on_located);
+}
+
+static void on_index_opened(struct source *s, void *arg)
+{
+    source_read(s, on_index_read, arg);
+}
+
+static const char *copied(struct arena *a, const char *s)
+{
+    return s ? arena_strdup(a, s) : NULL;
+}
+
+void index_locate(struct worker *w, const struct repo *repo, const struct flight_order *o, located_cb *done,
+                  void *arg)
+{
+    struct locating *l = calloc(1, sizeof *l);
+    struct arena *a = &l->arena;
+
+    check(l);
+    arena_init(a);
+    l->worker = w;
+    l->locate = o->locate;
+    l->done = done;
+    l->arg = arg;
+    l->index = *o->index;
+    l->index.path = arena_strdup(a, o->index->path);
+    l->index.package = copied(a, o->index->package);
+    l->index.url_path = copied(a, o->index->url_path);
+    l->index.accept = copied(a, o->index->accept);
+    l->index.variant = copied(a, o->index->variant);
+    l->want = (struct file_want){
+        .path = arena_strdup(a, o->path), .package = copied(a, o->package), .version = copied(a, o->version),
+        .url_path = copied(a, o->url_path), .expected = o->expected, .digest_kinds = o->kinds,
+    };
+    (void)source_open(w, repo, &l->index, on_index_opened, l);
+}
+
+/* --- a flight's question --- */
+
+static void on_facts(enum err e, const struct why *why, const struct file_facts *facts, void *arg)
+{
+    struct flight *f = arg;
+    struct why text = { "" };
+
+    if (f->state == FLIGHT_OVER) {
+        /* the node is stopping */
+    } else if (e) {
+        flight_end(f, e, why);
+    } else {
+        f->facts = *facts;
+        f->facts.url = copied(&f->arena, facts->url);
+        if (facts->released_ms && (e = flight_judge(f, facts->released_ms, &text)))
+            flight_end(f, e, &text);
+        else
+            flight_fetch(f);
+    }
+    flight_unref(f);
+}
+
+void flight_locate(struct flight *f)
+{
+    const struct repo *repo = flight_repo(f);
+
+    if (!f->order.index || !f->order.locate || !repo) {
+        flight_fetch(f);
+        return;
+    }
+    f->state = FLIGHT_LOCATE;
+    flight_ref(f);
+    index_locate(f->worker, repo, &f->order, on_facts, f);
+}

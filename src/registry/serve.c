@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/registry/serve.c: registry_file: a file from wherever it is: hosted, cached, or upstream.
+ *
+ *   each member that has it, in order ──none──→ each proxy's upstream, in order ──none──→ what went wrong
+ *
+ * What comes from upstream is followed: sent while it is stored, from a file that grows, at this client's own
+ * pace. The last byte is held back until the bytes are known to be good. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "pantera/clock.h"
+#include "pantera/limits.h"
+#include "pantera/meta_upstream.h"
+#include "pantera/text.h"
+#include "src/registry/flight.h"
+#include "src/registry/members.h"
+#include "src/registry/policy_view.h"
+
+#define BEGIN_LEAST KIB(32)  /* so many bytes are worth beginning with */
+#define HEAD_LEAST MIB(1)    /* a HEAD does not wait for files of such a size */
+
+struct serve;
+struct chase {                   /* what the flight holds; gone with it or with the request */
+    struct follower follower;
+    struct serve *serve;
+};
+
+struct serve {                   /* the request's memory */
+    struct http_request *req;
+    struct worker *worker;
+    const char *repo_name;
+    struct file_want want;
+    registry_fail_cb *failed;
+    struct members members;
+    unsigned at;
+    struct chase *chase;
+    /* what went wrong so far: the worst counts */
+    enum err err;
+    struct why why;
+    int64_t until_ms;
+    /* what was sent */
+    bool begun, sending, ended;
+    int64_t sent, sending_size;
+};
+
+static void serve_upstream(struct serve *s);
+
+/* --- the end without bytes --- */
+
+/* A block is a reason; that a remote failed is more than that another has it not. */
+static void serve_note(struct serve *s, enum err e, const struct why *why, int64_t until_ms)
+{
+    bool worse = !s->err || s->err == ERR_NOT_FOUND || (e == ERR_FORBIDDEN && s->err != ERR_FORBIDDEN);
+
+    if (!worse || (s->err && e == ERR_NOT_FOUND))
+        return;
+    s->err = e;
+    s->why = *why;
+    s->until_ms = until_ms;
+}
+
+static void serve_fail(struct serve *s)
+{
+    int64_t now = clock_wall_ms();
+    char text[24];
+
+    if (s->err == ERR_FORBIDDEN && s->until_ms > now) { /* RFC 9110 §10.2.3 */
+        snprintf(text, sizeof text, "%lld", (long long)((s->until_ms - now + 999) / 1000));
+        http_set_header(s->req, "Retry-After", text);
+    }
+    if (!s->err)
+        s->err = fail(&s->why, ERR_NOT_FOUND, "'%.200s' not found", s->want.path);
+    s->failed(s->req, s->err, &s->why);
+}
+
+/* --- what is there --- */
+
+/* When upstream released it, as the proxy learned it; 0: it did not. */
+static int64_t released_of(struct worker *w, struct arena *a, const struct repo *repo, const char *path)
+{
+    struct upstream_row row;
+
+    return upstream_row_get(w->reader, a, repo->id, path, &row) ? 0 : row.released_ms;
+}
+
+/* Cached bytes are judged too: what was allowed when they came may be blocked now. */
+static enum err judge_cached(struct worker *w, struct arena *a, const struct repo *repo,
+                             const struct file_want *want, struct why *why, int64_t *ret_until_ms)
+{
+    struct cooldown_verdict verdict = { .allowed = true };
+    int64_t now = clock_wall_ms(), released = 0;
+    struct policy_view *v;
+    enum err e = OK;
+
+    if (!want->package || !want->version || repository_kind(repo) != REPO_PROXY)
+        return OK;
+    v = policy_view_get(w->registry, repo, want->package);
+    if (!policy_view_idle(v)) {
+        verdict = policy_verdict_of(v, want->version, 0, now);
+        if (!verdict.allowed && !verdict.until_ms) { /* the age is what matters */
+            released = released_of(w, a, repo, want->path);
+            verdict = policy_verdict_of(v, want->version, released, now);
+        }
+    }
+    if (!verdict.allowed) {
+        policy_record(w, repo, want->package, want->version, released, &verdict);
+        *ret_until_ms = verdict.until_ms;
+        e = policy_refuse(why, want->package, want->version, &verdict);
+    }
+    policy_view_release(v);
+    return e;
+}
+
+/* Answers if the bytes are here and may be had. *ret_err: they are here, and may not. */
+static bool get_cached(struct http_request *req, const struct repo *repo, const struct file_want *want,
+                       registry_fail_cb *failed, enum err *ret_err, struct why *why, int64_t *ret_until_ms)
+{
+    struct worker *w = worker_of(req);
+    bool proxy = repository_kind(repo) == REPO_PROXY;
+    struct warm_entry *entry;
+    struct registry_as as = { want->content_type, NULL };
+
+    *ret_err = OK;
+    if (proxy && want->package) {
+        if (entry_get(w->registry, repo->id, want->path, &entry))
+            return false;
+        warm_release(entry);
+        if ((*ret_err = judge_cached(w, &req->arena, repo, want, why, ret_until_ms)))
+            return false;
+    }
+    if (!registry_get_as(req, repo, want->path, !proxy && want->content_type
+                         ? arena_memdup(&req->arena, &as, sizeof as) : NULL, failed))
+        return false;
+    if (proxy)
+        figure_add(repo, FIGURE_HIT, 1);
+    return true;
+}
+
+static bool serve_cached(struct serve *s)
+{
+    for (unsigned i = 0; i < s->members.count; i++) {
+        const struct repo *repo = member_repo(s->worker->registry, &s->members.list[i]);
+        struct why why = { "" };
+        int64_t until_ms = 0;
+        enum err e = OK;
+        if (repo && get_cached(s->req, repo, &s->want, s->failed, &e, &why, &until_ms))
+            return true;
+        if (e)
+            serve_note(s, e, &why, until_ms);
+    }
+    return false;
+}
+
+/* --- following a flight --- */
+
+static void chase_end(struct serve *s)
+{
+    struct chase *c = s->chase;
+
+    s->chase = NULL;
+    if (c)
+        flight_leave(&c->follower);
+}
+
+static void on_request_end(void *arg)
+{
+    chase_end(arg);
+}
+
+static void serve_pump(struct serve *s, const struct flight_view *v);
+
+static void on_sent(struct http_request *req, void *arg)
+{
+    struct serve *s = arg;
+    struct flight_view v;
+
+    (void)req;
+    s->sending = false;
+    s->sent += s->sending_size;
+    if (s->chase) {
+        flight_look(&s->chase->follower, &v);
+        serve_pump(s, &v);
+    }
+}
+
+/* As much as there is. The descriptor is the flight's, which we keep until the exchange is over. */
+static void serve_pump(struct serve *s, const struct flight_view *v)
+{
+    if (s->sending || s->ended)
+        return;
+    if (v->over && v->err && !v->good) {
+        s->ended = true;
+        http_reply_abort(s->req);
+    } else if (v->visible > s->sent) {
+        s->sending = true;
+        s->sending_size = v->visible - s->sent;
+        http_reply_file(s->req, v->fd, s->sent, s->sending_size, on_sent, s);
+    } else if (v->good && s->sent == v->length) {
+        s->ended = true;
+        http_reply_end(s->req);
+    }
+}
+
+static void serve_begin(struct serve *s, const struct flight_view *v)
+{
+    const char *type = s->want.content_type ? s->want.content_type : v->content_type;
+    char hex[65];
+
+    s->begun = true;
+    if (v->good || s->want.expected.kinds & DIGEST_SHA256) {
+        hex_encode(v->good ? v->sha256 : s->want.expected.sha256, 32, hex);
+        http_set_header(s->req, "ETag", arena_printf(&s->req->arena, "\"%s\"", hex));
+        http_set_header(s->req, "X-Checksum-Sha256", hex);
+    }
+    http_set_header(s->req, "X-Content-Type-Options", "nosniff");
+    http_reply_begin(s->req, 200, type ? type : content_type_of_name(s->want.path), v->length);
+}
+
+/* The flight is through, and this member is no answer: the next one. */
+static void serve_next(struct serve *s, enum err e, const struct why *why, int64_t until_ms)
+{
+    chase_end(s);
+    serve_note(s, e, why, until_ms);
+    s->at++;
+    serve_upstream(s);
+}
+
+static void serve_landed(struct serve *s)
+{
+    const struct repo *repo = member_repo(s->worker->registry, &s->members.list[s->at]);
+    struct why why = { "" };
+    int64_t until_ms = 0;
+    enum err e = OK;
+
+    chase_end(s);
+    if (repo && (e = judge_cached(s->worker, &s->req->arena, repo, &s->want, &why, &until_ms)) == OK &&
+        registry_get(s->req, repo, s->want.path, s->failed))
+        return;
+    if (!e)
+        e = fail(&why, ERR_NOT_FOUND, "'%.200s' not found", s->want.path);
+    serve_next(s, e, &why, until_ms);
+}
+
+static bool worth_beginning(const struct serve *s, const struct flight_view *v)
+{
+    return v->fd >= 0 && request_is_plain(s->req) &&
+           (v->good || v->visible >= (int64_t)BEGIN_LEAST || (v->slow && v->visible > 0));
+}
+
+static void on_wake(struct follower *f)
+{
+    struct serve *s = ((struct chase *)f)->serve;
+    struct flight_view v;
+
+    flight_look(f, &v);
+    if (s->begun) {
+        serve_pump(s, &v);
+    } else if (v.over && (!v.err || !v.good)) {
+        if (v.err)
+            serve_next(s, v.err, &v.why, v.until_ms);
+        else
+            serve_landed(s);
+    } else if (worth_beginning(s, &v) && flight_commits(f)) {
+        serve_begin(s, &v);
+        serve_pump(s, &v);
+    } else if (v.over) {
+        serve_next(s, v.err, &v.why, v.until_ms); /* good bytes without a name, and a request for a part */
+    } else if (s->req->method == HTTP_M_HEAD && v.length >= (int64_t)HEAD_LEAST) {
+        serve_begin(s, &v);
+        s->ended = true;
+        http_reply_end(s->req);
+    }
+}
+
+static void serve_join(struct serve *s, const struct repo *repo)
+{
+    struct flight_order o = {
+        .path = s->want.path, .url_path = s->want.url_path, .accept = s->want.accept,
+        .content_type = s->want.content_type, .kinds = s->want.digest_kinds, .expected = s->want.expected,
+        .package = s->want.package, .version = s->want.version, .index = s->want.index,
+        .locate = s->want.locate,
+    };
+
+    s->chase = calloc(1, sizeof *s->chase);
+    check(s->chase);
+    s->chase->serve = s;
+    s->chase->follower.wake = on_wake;
+    flight_join(s->worker, repo, &o, &s->chase->follower);
+}
+
+/* From member `at` on: the first whose upstream is worth asking. */
+static void serve_upstream(struct serve *s)
+{
+    for (; s->at < s->members.count; s->at++) {
+        const struct member *m = &s->members.list[s->at];
+        const struct repo *repo = m->proxy ? member_repo(s->worker->registry, m) : NULL;
+        if (!repo)
+            continue;
+        if (missing_known(repo->id, s->want.path)) {
+            figure_add(repo, FIGURE_NEGATIVE, 1);
+            continue;
+        }
+        serve_join(s, repo);
+        return;
+    }
+    serve_fail(s);
+}
+
+/* --- entrance --- */
+
+static struct serve *serve_new(struct http_request *req, const struct repo *repo,
+                               const struct file_want *want, registry_fail_cb *failed)
+{
+    struct arena *a = &req->arena;
+    struct serve *s = arena_alloc(a, sizeof *s);
+
+    *s = (struct serve){ .req = req, .worker = worker_of(req), .want = *want, .failed = failed };
+    s->repo_name = arena_strdup(a, repo->name);
+    s->want.path = arena_strdup(a, want->path);
+    if (want->package)
+        s->want.package = arena_strdup(a, want->package);
+    if (want->version)
+        s->want.version = arena_strdup(a, want->version);
+    if (want->url_path)
+        s->want.url_path = arena_strdup(a, want->url_path);
+    if (want->content_type)
+        s->want.content_type = arena_strdup(a, want->content_type);
+    if (want->index)
+        s->want.index = arena_memdup(a, want->index, sizeof *want->index);
+    members_of(s->worker->registry, a, repo, s->want.package ? s->want.package : NULL, want->owns,
+               &s->members);
+    http_on_end(req, on_request_end, s);
+    return s;
+}
+
+void registry_file(struct http_request *req, const struct repo *repo, const struct file_want *want,
+                   registry_fail_cb *failed)
+{
+    enum repo_kind kind = repository_kind(repo);
+    struct why why = { "" };
+    int64_t until_ms = 0;
+    enum err e = OK;
+    struct serve *s;
+
+    if (kind != REPO_GROUP && get_cached(req, repo, want, failed, &e, &why, &until_ms))
+        return;
+    s = serve_new(req, repo, want, failed);
+    if (e)
+        serve_note(s, e, &why, until_ms);
+    if (e || (kind == REPO_GROUP && serve_cached(s)) || kind == REPO_LOCAL) {
+        if (e || kind == REPO_LOCAL)
+            serve_fail(s);
+        return;
+    }
+    serve_upstream(s);
+}

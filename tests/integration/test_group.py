@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""file-group: hosted members first, names that are hosted never asked upstream, deploys seen at once."""
+import pytest
+
+from pantera import PASSWORD, Client
+from test_proxy import put_proxy, settled
+from upstream import Upstream
+
+
+@pytest.fixture
+def up():
+    upstream = Upstream()
+    yield upstream
+    upstream.close()
+
+
+def put_group(client, name, *members, **more):
+    repo = {"type": "file-group", "members": list(members), **more}
+    client.must("PUT", f"/repositories/{name}", {"repo": repo})
+
+
+def test_order_and_ownership(make_node, up):
+    node = make_node()
+    admin = node.admin()
+    second = Upstream()
+    try:
+        admin.put_repo("own")
+        put_proxy(admin, "one", up.url)
+        put_proxy(admin, "two", second.url)
+        put_group(admin, "all", "one", "own", "two")
+        for path, servers in (("x/a", (up, second)), ("y/b", (second,)), ("own/c", (up,))):
+            for s in servers:
+                s.files[path] = s.url.encode()
+        admin.put("/own/own/d", b"hosted")
+        assert admin.get("/all/own/d").body == b"hosted"
+        assert admin.get("/all/x/a").body == up.url.encode()
+        assert second.count() == 0
+        assert admin.get("/all/y/b").body == second.url.encode()
+        # the folder is hosted: nobody else is asked about anything in it
+        assert admin.repo("GET", "/all/own/c").status == 404
+        assert up.count("own/c") == second.count("own/c") == 0
+        # unless the group says so
+        put_group(admin, "open", "one", "own", "two", allow_upstream=["ow*"])
+        assert admin.get("/open/own/c").body == up.url.encode()
+        # hosted first, or as listed
+        admin.put("/own/x/a", b"hosted")
+        assert admin.get("/all/x/a").body == b"hosted"
+        put_group(admin, "listed", "one", "own", order="listed", allow_upstream=["*"])
+        assert admin.get("/listed/x/a").body == up.url.encode()
+        # what is cached by a later member is not asked for at an earlier one
+        before = up.count()
+        assert admin.get("/all/y/b").body == second.url.encode()
+        assert up.count() == before
+        # one that fails is not one that has it not
+        up.faults["z"] = up.status(500)
+        assert admin.repo("GET", "/all/z").status == 502
+        second.files["z"] = b"z"
+        admin.must("DELETE", "/repositories/two/cache?path=z")
+        assert admin.get("/all/z").body == b"z"
+        assert admin.repo("PUT", "/all/x", b"x").status == 405
+    finally:
+        second.close()
+
+
+def test_nested_and_circular(make_node, up):
+    node = make_node()
+    admin = node.admin()
+    admin.put_repo("own")
+    admin.put("/own/a", b"a")
+    put_group(admin, "g1", "own")
+    put_group(admin, "g2", "g1")
+    assert admin.get("/g2/a").body == b"a"
+    for name, member in (("g1", "g2"), ("g3", "g3")):
+        bad = {"repo": {"type": "file-group", "members": [member]}}
+        assert admin.api("PUT", f"/repositories/{name}", bad).status == 400
+    # read on the group is enough, and needed
+    admin.put_role("only-group", {"g2": ["read"]})
+    admin.put_user("ann", roles=["only-group"])
+    ann = Client(node, "ann", PASSWORD)
+    assert ann.get("/g2/a").body == b"a"
+    assert ann.repo("GET", "/own/a").status == 403
+    assert ann.repo("GET", "/g1/a").status == 403
+
+
+def test_a_deploy_is_in_the_group_at_once_everywhere(cluster, up):
+    admin = cluster.node(1).admin()
+    clients = [admin.at(n) for n in cluster.nodes]
+    admin.put_repo("own")
+    put_proxy(admin, "mirror", up.url)
+    put_group(admin, "all", "own", "mirror")
+    for n in range(30):
+        writer, path = clients[n % 3], f"d{n}/x"
+        if n % 2: # it was missing a moment ago, and upstream said so
+            assert settled(clients[(n + 1) % 3], f"/all/{path}").status == 404
+        r = writer.repo("PUT", f"/own/{path}", b"%d" % n)
+        if r.status == 503:
+            continue
+        assert r.status == 201
+        for reader in clients:
+            r = settled(reader, f"/all/{path}")
+            assert (r.status, r.body) == (200, b"%d" % n)
+        assert writer.repo("DELETE", f"/own/{path}").status in (204, 503)
