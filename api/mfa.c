@@ -20,6 +20,7 @@ static const struct seal_key *key_of(struct http_request *req)
 struct asking {
     void (*then)(struct http_request *req);
     const char *name;
+    void *context;               /* of whoever asked, which `then` finds again */
 };
 
 static void ask_record(struct http_request *req, const char *name, enum err e, const struct why *why)
@@ -35,6 +36,7 @@ static void ask_answer(struct http_request *req, enum err e, const struct why *w
     if (e != ERR_UNAUTHORIZED)
         auth_attempt_right(req, s->name);
     ask_record(req, s->name, e, why);
+    req->context = s->context;
     if (e)
         api_fail(req, e, why);
     else
@@ -65,6 +67,7 @@ void mfa_ask(struct http_request *req, const char *code, void (*then)(struct htt
     struct why why = { "" };
     s->then = then;
     s->name = name;
+    s->context = req->context;
     req->context = s;
     enum err e = code && *code ? auth_attempt(req, name, &why)
                                : fail(&why, ERR_UNAUTHORIZED, "mfa_code required");

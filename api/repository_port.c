@@ -71,6 +71,70 @@ const struct format *root_of(struct http_request *req, const char *path, const c
     return f;
 }
 
+/* Without the global prefix. */
+static const char *unprefixed(struct http_request *req, const char *whole)
+{
+    size_t first = strcspn(whole, "/");
+    if (is_prefix(req, whole, first))
+        whole += whole[first] ? first + 1 : first;
+    return whole;
+}
+
+/* A format's own way to sign in. Others' names don't leak: whatever else is asked goes to the guard. */
+static bool anonymous(struct http_request *req, const char *whole)
+{
+    const char *name, *path;
+    if (!(req->method & (HTTP_M_PUT | HTTP_M_POST)))
+        return false;
+    const struct repo *repo = repo_find(req, unprefixed(req, whole), &name, &path);
+    const struct format *format = repo ? format_find(repo->format) : NULL;
+    if (!format || !format->anonymous || !format->anonymous(req, path))
+        return false;
+    if (cluster_current(worker_of(req)->cluster))
+        format->handle(req, repo, path);
+    else
+        api_fail(req, ERR_NOT_CURRENT, NULL);
+    return true;
+}
+
+/* npm signs out by DELETE …/-/user/token/<token>, with the same token in Authorization. A secret is no part
+ * of a path: no log shall show it, and it may be longer than one can be. What its place says is all a handler
+ * needs. */
+static void token_hidden(struct http_request *req)
+{
+    static const char place[] = "/-/user/token/";
+    const char *at = req->method == HTTP_M_DELETE ? strstr(req->target, place) : NULL;
+    const char *header = at ? http_header(req, "authorization") : NULL;
+    if (!at || !at[sizeof place - 1])
+        return;
+    at += sizeof place - 1;
+    if (header && !strncasecmp(header, "Bearer ", 7))
+        header += 7 + strspn(header + 7, " ");
+    bool same = header && strlen(header) == strlen(at) && equal_constant_time(header, at, strlen(at));
+    req->target = arena_printf(&req->arena, "%.*s%s", (int)(at - req->target), req->target,
+                               same ? "self" : "another");
+}
+
+/* npm's clients send the slash of a scoped name encoded ("@scope%2fname"), as the one place of a path where
+ * it separates nothing for them. For us it does; all else of it is judged as any path. */
+static const char *scopes_opened(struct http_request *req, const char *target)
+{
+    char *copy = NULL;
+    if (!strchr(target, '%'))
+        return target;
+    for (const char *at = strchr(target, '/'); at; at = strchr(at + 1, '/')) {
+        size_t n = strcspn(at + 1, "/");
+        bool scope = at[1] == '@' || !strncmp(at + 1, "%40", 3);
+        const char *encoded = scope ? strcasestr(at + 1, "%2f") : NULL;
+        if (!encoded || encoded >= at + 1 + n)
+            continue;
+        copy = arena_strndup(&req->arena, target, (size_t)(encoded - target));
+        target = arena_printf(&req->arena, "%s/%s", copy, encoded + 3);
+        at = target + strlen(copy);
+    }
+    return target;
+}
+
 static void guarded(struct http_request *req, enum err e, const struct why *why, void *arg)
 {
     const char *name, *path, *base, *whole = arg;
@@ -91,9 +155,7 @@ static void guarded(struct http_request *req, enum err e, const struct why *why,
         format->handle_root(req, base, path);
         return;
     }
-    size_t first = strcspn(whole, "/");
-    if (is_prefix(req, whole, first))
-        whole += whole[first] ? first + 1 : first;
+    whole = unprefixed(req, whole);
     if (!*whole) {
         http_reply(req, 204, NULL, "", 0);
         return;
@@ -157,9 +219,11 @@ void api_on_repository_request(struct http_request *req)
     settings_apply(worker_of(req));
     if (special(req))
         return;
-    enum err e = path_normalise(&req->arena, req->target, strlen(req->target), &path, &why);
+    token_hidden(req);
+    const char *target = scopes_opened(req, req->target);
+    enum err e = path_normalise(&req->arena, target, strlen(target), &path, &why);
     if (e)
         (strncmp(req->target, "/.import/", 9) == 0 ? import_refuse : api_fail)(req, e, &why);
-    else
+    else if (!anonymous(req, path + 1))
         auth_guard(worker_of(req)->auth, req, PERM_ANYONE, guarded, path + 1);
 }

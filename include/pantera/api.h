@@ -76,6 +76,14 @@ json_t *api_page_json(const struct page *p, json_t *items, int64_t total);
 void auth_bootstrap(struct worker *w,
                     void (*done)(struct worker *w, enum err e, const char *generated_password));
 
+/* For formats whose clients sign in by name and password on the repository port: `done` with an API token for
+ * that user, which lives as long as the token policy lets it, or with an error (then NULL). `code`: the
+ * second factor, or NULL; where it is needed and missing, the text says "one-time password". An answer may
+ * have been given instead (NOT_CURRENT, a wrong second factor). Borrows the texts: the request's. */
+typedef void api_sign_in_cb(struct http_request *req, enum err e, const struct why *why, const char *token);
+void api_sign_in(struct http_request *req, const char *name, const char *password, const char *code,
+                 const char *label, api_sign_in_cb *done);
+
 /* The hooks that main gives to the listeners. */
 void api_on_request(struct http_request *req);         /* 8086 */
 void api_on_repository_request(struct http_request *req); /* 8080: specials, then formats */

@@ -18,6 +18,9 @@ struct format {
     void (*handle)(struct http_request *req, const struct repo *repo, const char *path);
     /* A PUT of the repository's configuration: refuse what this format can't use. */
     enum err (*check)(const json_t *repo_config, struct why *why);
+    /* A PUT or POST by who is nobody yet: how this protocol's clients sign in. Such requests are handled
+     * whatever their Authorization says, with no principal. NULL: there are none. */
+    bool (*anonymous)(const struct http_request *req, const char *path);
     /* A deletion that the management API asks for: of the file `path`, or with `tree` of `path` and all
      * below it, together with what this format's own indexes say of it. NULL: it has none
      * (registry_delete, registry_delete_tree). */

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/formats/npm/npm.c: npm's registry: who may ask for what, and which file of this folder answers. The
+ * paths are those of npm's public registry API and of what its clients send besides. */
+#include "src/formats/npm/npm.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pantera/api.h"
+#include "pantera/format.h"
+
+void npm_reply(struct http_request *req, int status, json_t *body)
+{
+    char *text = json_dumps(body, JSON_COMPACT);
+
+    json_decref(body);
+    http_reply(req, status, "application/json", text ? text : "{}", text ? strlen(text) : 2);
+    free(text);
+}
+
+void npm_fail(struct http_request *req, enum err e, const struct why *why)
+{
+    json_t *text = json_string(why_text(why, e));
+    int status = err_status(e);
+
+    /* Whoever must sign in, or comes again, is told how by the one that knows; a log of ours is its work too.
+     * */
+    if (status == 401 || status >= 500 || http_reply_started(req)) {
+        json_decref(text);
+        api_fail(req, e, why);
+        return;
+    }
+    npm_reply(req, status, json_pack("{s:o}", "error", text ? text : json_string(err_text(e))));
+}
+
+void npm_fail_text(struct http_request *req, enum err e, const char *fmt, ...)
+{
+    struct why why;
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(why.text, sizeof why.text, fmt, args);
+    va_end(args);
+    npm_fail(req, e, &why);
+}
+
+/* What a request carries between its turns of the loop. */
+struct asked {
+    int64_t repo_id;
+    const char *repo;
+};
+
+const struct repo *npm_repo_again(struct http_request *req)
+{
+    const struct asked *asked = req->context;
+    const struct repo *repo = registry_repo(worker_of(req)->registry, asked->repo);
+
+    return repo && repo->id == asked->repo_id ? repo : NULL;
+}
+
+static bool forbidden(struct http_request *req, const struct repo *repo, enum repo_action action)
+{
+    static const char *const words[] = { [REPO_READ] = "read", [REPO_WRITE] = "write to",
+                                         [REPO_DELETE] = "delete from" };
+
+    if (may_repo(req->principal, repo->name, action))
+        return false;
+    npm_fail_text(req, ERR_FORBIDDEN, "no permission to %s repository '%.100s'", words[action], repo->name);
+    return true;
+}
+
+static void not_allowed(struct http_request *req, const char *allow)
+{
+    http_set_header(req, "Allow", allow);
+    npm_fail(req, ERR_METHOD, NULL);
+}
+
+static void handle_package(struct http_request *req, const struct repo *repo, const struct npm_path *path)
+{
+    switch (req->method) {
+    case HTTP_M_GET:
+    case HTTP_M_HEAD:
+        if (!forbidden(req, repo, REPO_READ))
+            npm_read(req, repo, path);
+        return;
+    case HTTP_M_PUT:
+    case HTTP_M_POST:
+        if (path->what == NPM_TAGS && !forbidden(req, repo, REPO_WRITE))
+            npm_tags(req, repo, path);
+        else if (path->what != NPM_TAGS && (path->what == NPM_MANIFEST || req->method == HTTP_M_POST))
+            not_allowed(req, "GET, HEAD, PUT, DELETE");
+        else if (path->what != NPM_TAGS && !forbidden(req, repo, REPO_WRITE))
+            npm_publish(req, repo, path);
+        return;
+    case HTTP_M_DELETE:
+        if (path->what == NPM_TAGS && path->word && !forbidden(req, repo, REPO_WRITE))
+            npm_tags(req, repo, path);
+        else if (path->what == NPM_MANIFEST || (path->what == NPM_TAGS && !path->word))
+            not_allowed(req, "GET, HEAD, PUT");
+        else if (path->what != NPM_TAGS && !forbidden(req, repo, REPO_DELETE))
+            npm_unpublish(req, repo, path);
+        return;
+    default:
+        not_allowed(req, "GET, HEAD, PUT, DELETE");
+    }
+}
+
+static void npm_handle(struct http_request *req, const struct repo *repo, const char *path)
+{
+    struct npm_path *p = arena_alloc(&req->arena, sizeof *p);
+    struct asked *asked = arena_alloc(&req->arena, sizeof *asked);
+
+    *asked = (struct asked){ repo->id, arena_strdup(&req->arena, repo->name) };
+    req->context = asked;
+    npm_path_read(&req->arena, path, p);
+    p->whole = path;
+    switch (p->what) {
+    case NPM_PACKAGE:
+    case NPM_MANIFEST:
+    case NPM_REVISION:
+    case NPM_TARBALL:
+    case NPM_TAGS:
+        handle_package(req, repo, p);
+        return;
+    case NPM_NOTHING:
+        if (!forbidden(req, repo, REPO_READ))
+            npm_fail_text(req, ERR_NOT_FOUND, "'%.200s' not found", path);
+        return;
+    case NPM_ATTESTATIONS:
+        if (req->method & ~(HTTP_M_GET | HTTP_M_HEAD))
+            not_allowed(req, "GET, HEAD");
+        else if (!forbidden(req, repo, REPO_READ))
+            npm_read(req, repo, p);
+        return;
+    default:
+        npm_account(req, repo, p);
+    }
+}
+
+static enum err npm_check(const json_t *repo_config, struct why *why)
+{
+    static const char *const keys[] = { "type", "storage", "url", "content-length-max", "description" };
+    const char *name;
+    json_t *value;
+
+    json_object_foreach ((json_t *)repo_config, name, value) {
+        size_t i = 0;
+        while (i < sizeof keys / sizeof *keys && strcmp(keys[i], name))
+            i++;
+        if (i == sizeof keys / sizeof *keys)
+            return fail(why, ERR_BAD_REQUEST, "'%.100s' is not a key of an npm repository", name);
+        if (!strcmp(name, "url") && (!json_is_string(value) || strncmp(json_string_value(value), "http", 4)))
+            return fail(why, ERR_BAD_REQUEST, "'url' must be an http or https URL");
+    }
+    return OK;
+}
+
+static const char *const npm_aliases[] = { "npm", NULL };
+
+const struct format npm_format = {
+    .name = "npm",
+    .aliases = npm_aliases,
+    .caps = FORMAT_LOCAL,
+    .handle = npm_handle,
+    .check = npm_check,
+    .remove = npm_remove,
+    .anonymous = npm_anonymous,
+};
