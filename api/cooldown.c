@@ -66,16 +66,18 @@ struct overview {
 static void overview_each(const struct repository_figures *f, void *arg)
 {
     struct overview *o = arg;
-    char age[32];
+    char age[32], frozen[32];
     if (!may_repo(o->principal, f->name, REPO_READ))
         return;
     json_t *own = json_loads(f->config, 0, NULL);
     struct cooldown_rule rule = cooldown_rule(o->config, f->type, own);
     json_decref(own);
     if (rule.enabled)
-        json_array_append_new(o->repos, json_pack("{s:s, s:s, s:s, s:I}", "name", f->name, "type", f->type,
-                                                  "cooldown", cooldown_format_age(rule.age_ms, age),
-                                                  "active_blocks", (json_int_t)f->blocked));
+        json_array_append_new(o->repos,
+                              json_pack("{s:s, s:s, s:s, s:I, s:s*}", "name", f->name, "type", f->type,
+                                        "cooldown", cooldown_format_age(rule.age_ms, age), "active_blocks",
+                                        (json_int_t)f->blocked, "frozen_at",
+                                        rule.frozen_ms ? clock_rfc3339(rule.frozen_ms, frozen) : NULL));
 }
 
 void cooldown_overview_get(struct http_request *req)

@@ -19,6 +19,8 @@ char *clock_rfc3339(int64_t wall_ms, char ret_text[32]);
 char *clock_http_date(int64_t wall_ms, char ret_text[32]);
 /* All three forms of RFC 9110 §5.6.7; false if none. */
 bool clock_parse_http_date(const char *text, int64_t *ret_wall_ms);
+/* RFC 3339: a date (its first moment, UTC), or a date and a time with Z or an offset; false if neither. */
+bool clock_parse_rfc3339(const char *text, int64_t *ret_wall_ms);
 /* "7d", "3h", "30m", "45s", and ISO 8601 "P7D", "PT60S", "PT2M"; false if neither. */
 bool clock_parse_duration(const char *text, uint64_t *ret_ms);
 

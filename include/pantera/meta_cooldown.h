@@ -5,7 +5,10 @@
  *        `limit` rows: those of repositories without cooldown go, the others get their new end. Again, with
  *        the same arguments, while there is more.
  *      cooldown.block {repo_id, package, version, reason, released_ms, until_ms} → {blocked}: false if
- *        somebody has allowed it meanwhile. NOT_FOUND: no such repository.
+ *        somebody has allowed it meanwhile. until_ms 0: for ever. Of UNKNOWN_AGE, released_ms is since when
+ *        it is known. NOT_FOUND: no such repository.
+ *      cooldown.seen {repo_id, package, versions}: known from now on, unless they were; at most 1000.
+ *      cooldown.exempt {repo?, package, version, reason, until_ms, by?} → {id}; cooldown.unexempt {id, by?}.
  *      cooldown.unblock {repo, package, version, by?}: a decision that stands, whatever was blocked.
  *      cooldown.unblock_all {repo, before_ms?, by?, limit?} → {unblocked, more, before_ms}: again, with the
  *        before_ms of the first answer, while there is more.
@@ -19,11 +22,33 @@
 #define COOLDOWN_SETTING "cooldown"
 #define COOLDOWN_AGE_MOST_MS (3650ll * 24 * 3600 * 1000)
 
-/* What holds for one repository: its own duration, else its type's rule, else the global one. */
+/* What a version is whose release date upstream does not say. */
+enum cooldown_unknown {
+    COOLDOWN_FIRST_SEEN,         /* as old as we have known it: blocked until seen for the minimum age */
+    COOLDOWN_ALLOW, COOLDOWN_BLOCK,
+};
+/* What holds for one repository: its own words, else its type's rule, else the global one. */
 struct cooldown_rule {
     bool enabled;
     int64_t age_ms;
+    enum cooldown_unknown unknown;
+    int64_t frozen_ms;           /* what was released after it is blocked; 0: no freeze */
 };
+struct cooldown_ruling {
+    bool allowed;
+    const char *reason;          /* TOO_YOUNG, UNKNOWN_AGE, FROZEN; static */
+    int64_t until_ms;            /* 0: not before somebody decides */
+    bool unseen;                 /* its age begins now: cooldown.seen */
+};
+/* The age's part of the decision, pure. `released_ms` 0: not known. `seen_ms`: since when it is known here;
+ * 0: it is not. */
+struct cooldown_ruling cooldown_rule_judge(const struct cooldown_rule *rule, int64_t released_ms,
+                                           int64_t seen_ms, int64_t now_ms);
+#define COOLDOWN_FOREVER_MS 253402300799000ll /* of a row: 9999-12-31, ends only by a decision */
+/* "cooldown" of a repository's configuration: {duration?, enabled?, unknown?, frozen_at?}. BAD_REQUEST. */
+enum err cooldown_own_check(const json_t *own, struct why *why);
+/* Whom to ask for a release, by the configuration; NULL: not said. Borrowed. */
+const char *cooldown_contact(const json_t *config);
 /* `config`: the setting, NULL for none; `repo_config`: {"repo": {...}}, or NULL. */
 struct cooldown_rule cooldown_rule(const json_t *config, const char *type, const json_t *repo_config);
 /* As put by a client, whole or a part. BAD_REQUEST names what is wrong. */
@@ -54,6 +79,22 @@ struct cooldown_row_of {
 };
 void cooldown_rows(struct meta_reader *r, int64_t repo_id, const char *key,
                    void (*each)(const struct cooldown_row_of *row, void *arg), void *arg);
+
+/* Exemptions from the age's part (not from lists' blocks), by patterns with * and ?. */
+struct cooldown_exemption {
+    int64_t id, repo_id;         /* repo_id 0: of every proxy */
+    const char *repo;            /* NULL: of every proxy */
+    const char *package, *version, *reason, *by;
+    int64_t created_ms, until_ms; /* until_ms 0: until it is taken back */
+};
+enum { COOLDOWN_EXEMPTIONS = 1000 };
+/* All, or with `repo_id` those that concern it; strings are the arena's. */
+void cooldown_exemptions(struct meta_reader *r, struct arena *a, int64_t repo_id,
+                         struct cooldown_exemption **ret, unsigned *ret_count);
+bool cooldown_pattern_fits(const char *pattern, const char *text);
+/* Since when versions without a date are known. `version` is borrowed until `each` returns. */
+void cooldown_seen(struct meta_reader *r, int64_t repo_id, const char *key,
+                   void (*each)(const char *version, int64_t seen_ms, void *arg), void *arg);
 
 enum cooldown_sort { COOLDOWN_BY_DATE, COOLDOWN_BY_UNTIL, COOLDOWN_BY_PACKAGE, COOLDOWN_BY_VERSION,
                      COOLDOWN_BY_REPO };

@@ -112,6 +112,55 @@ bool clock_parse_http_date(const char *text, int64_t *ret_wall_ms)
     return true;
 }
 
+/* "Z" or "+hh:mm": minutes. */
+static bool read_offset(const char *text, int *ret_minutes)
+{
+    int hours, minutes;
+    *ret_minutes = 0;
+    if (strcmp(text, "Z") == 0 || strcmp(text, "z") == 0)
+        return true;
+    if ((*text != '+' && *text != '-') || !has_shape(text + 1, "00:00") ||
+        sscanf(text + 1, "%2d:%2d", &hours, &minutes) != 2 || hours > 23 || minutes > 59)
+        return false;
+    *ret_minutes = (*text == '-' ? -1 : 1) * (hours * 60 + minutes);
+    return true;
+}
+
+bool clock_parse_rfc3339(const char *text, int64_t *ret_wall_ms)
+{
+    char head[20] = "";
+    struct tm tm = { 0 };
+    int minutes = 0;
+    size_t n = strlen(text);
+    memcpy(head, text, n < 19 ? n : 19);
+    bool timed = has_shape(head, "0000-00-00a00:00:00");
+    if (!timed && (n != 10 || !has_shape(text, "0000-00-00")))
+        return false;
+    if (sscanf(head, "%4d-%2d-%2d%*c%2d:%2d:%2d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
+               &tm.tm_min, &tm.tm_sec) < 3)
+        return false;
+    if (timed) {
+        const char *rest = text + 19;
+        if ((head[10] | 0x20) != 't')
+            return false;
+        if (*rest == '.') /* parts of a second are cut off */
+            rest += 1 + strspn(rest + 1, "0123456789");
+        if (!read_offset(rest, &minutes))
+            return false;
+    }
+    int day = tm.tm_mday;
+    tm.tm_year -= 1900;
+    if (--tm.tm_mon < 0 || tm.tm_mon > 11 || tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
+        return false;
+    if (tm.tm_sec == 60)
+        tm.tm_sec = 59;
+    time_t seconds = timegm(&tm);
+    if (tm.tm_mday != day)
+        return false;
+    *ret_wall_ms = ((int64_t)seconds - minutes * 60) * 1000;
+    return true;
+}
+
 static uint64_t unit_ms(char unit, bool in_time)
 {
     switch (unit) {

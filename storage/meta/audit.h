@@ -33,6 +33,7 @@ AUDIT_FAMILY(prefixes); /* the rest: audit_access.c */
 AUDIT_FAMILY(cooldown);
 AUDIT_FAMILY(plain);
 AUDIT_FAMILY(block);
+AUDIT_FAMILY(exemption);
 AUDIT_FAMILY(provider);
 AUDIT_FAMILY(sign_in);
 AUDIT_FAMILY(link);

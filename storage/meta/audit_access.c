@@ -87,6 +87,40 @@ static json_t *block_read(struct txn *t, const json_t *args, bool after)
 }
 const struct audit_family audit_family_block = { block_name, block_read };
 
+/* An exemption is named by what it exempts when it is made, and by its number when it is taken back. */
+static const char *exemption_name(struct txn *t, const json_t *args)
+{
+    if (!arg_text(args, "package"))
+        return arena_printf(txn_arena(t), "exemption %lld", (long long)arg_int(args, "id", 0));
+    if (!arg_text(args, "repo"))
+        return arena_printf(txn_arena(t), "%s@%s", arg_text(args, "package"), text_of(t, args, "version"));
+    return block_name(t, args);
+}
+
+static json_t *exemption_read(struct txn *t, const json_t *args, bool after)
+{
+    json_t *row = NULL;
+    if (arg_text(args, "package")) /* the arguments are the state that is wanted */
+        return after ? json_pack("{s:s*, s:s*, s:s*, s:s*, s:I}", "repo", arg_text(args, "repo"), "package",
+                                 arg_text(args, "package"), "version", arg_text(args, "version"), "reason",
+                                 arg_text(args, "reason"), "until_ms",
+                                 (json_int_t)arg_int(args, "until_ms", 0))
+                     : NULL;
+    if (!table_there(t, "cooldown_exemption"))
+        return NULL;
+    struct sql *q = sql_txn(t, "SELECT r.name, e.package, e.version, e.reason, e.until_ms FROM "
+                               "cooldown_exemption e LEFT JOIN repository r ON r.id = e.repo_id "
+                               "WHERE e.id = ?");
+    sql_bind(q, "i", arg_int(args, "id", 0));
+    if (sql_row(q))
+        row = json_pack("{s:s*, s:s, s:s, s:s, s:I}", "repo", sql_str(q, 0, NULL), "package",
+                        sql_str(q, 1, NULL), "version", sql_str(q, 2, NULL), "reason", sql_str(q, 3, NULL),
+                        "until_ms", (json_int_t)sql_int(q, 4));
+    sql_end(q);
+    return row;
+}
+const struct audit_family audit_family_exemption = { exemption_name, exemption_read };
+
 /* --- providers: by type when they are made, by number afterwards --- */
 
 static const char *provider_name(struct txn *t, const json_t *args)

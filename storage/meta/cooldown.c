@@ -12,6 +12,8 @@
 #include "storage/meta/ops.h"
 
 #define TOO_YOUNG "TOO_YOUNG"
+#define UNKNOWN_AGE "UNKNOWN_AGE"
+#define FROZEN "FROZEN"
 #define STEP_ROWS 1000   /* of one operation: entries stay small */
 #define EXPIRED_ROWS 100 /* swept with each new block */
 #define VERSION_MOST 255
@@ -30,6 +32,12 @@ const char *cooldown_key(struct arena *a, const char *type, const char *package)
     return key;
 }
 
+/* Not a list's word. */
+static bool is_age(const char *reason)
+{
+    return !strcmp(reason, TOO_YOUNG) || !strcmp(reason, FROZEN) || !strcmp(reason, UNKNOWN_AGE);
+}
+
 void cooldown_state(struct meta_reader *r, int64_t repo_id, const char *key, const char *version,
                     int64_t now_ms, struct cooldown_state *ret)
 {
@@ -45,7 +53,7 @@ void cooldown_state(struct meta_reader *r, int64_t repo_id, const char *key, con
     sql_bind(q, "iss", repo_id, key, version);
     if (sql_row(q)) {
         snprintf(ret->reason, sizeof ret->reason, "%s", sql_str(q, 0, NULL));
-        ret->by_age = strcmp(ret->reason, TOO_YOUNG) == 0;
+        ret->by_age = is_age(ret->reason);
         ret->released_ms = sql_int(q, 1);
         ret->until_ms = sql_int(q, 2);
         ret->blocked = ret->until_ms > now_ms;
@@ -65,7 +73,7 @@ void cooldown_rows(struct meta_reader *r, int64_t repo_id, const char *key,
         struct cooldown_row_of row = { .version = sql_str(q, 0, NULL), .reason = sql_str(q, 1, NULL),
                                        .released_ms = sql_int(q, 2), .until_ms = sql_int(q, 3) };
         row.allowed = !row.reason;
-        row.by_age = row.reason && !strcmp(row.reason, TOO_YOUNG);
+        row.by_age = row.reason && is_age(row.reason);
         each(&row, arg);
     }
     sql_end(q);
@@ -188,20 +196,42 @@ static int64_t limit_of(const json_t *args)
     return limit < 1 || limit > STEP_ROWS ? STEP_ROWS : limit;
 }
 
-/* Brings up to `limit` blocks of one repository in line with its rule; how many that were. */
+/* Up to `limit` blocks of one repository that its rule doesn't want go; how many that were. */
+static int64_t blocks_drop(struct txn *t, int64_t repo_id, struct cooldown_rule rule, int64_t limit)
+{
+    if (rule.enabled && rule.unknown != COOLDOWN_ALLOW)
+        return 0;
+    check(!sql_do(t, "DELETE FROM cooldown_block WHERE (repo_id, key, version) IN (SELECT repo_id, key, "
+                     "version FROM cooldown_block WHERE repo_id = ?1 AND (reason = '" UNKNOWN_AGE "' OR "
+                     "(NOT ?2 AND reason IN ('" TOO_YOUNG "', '" FROZEN "'))) LIMIT ?3)", "iii", repo_id,
+                  (int64_t)rule.enabled, limit));
+    return sql_changes(t);
+}
+
+/* The others get the end, and the reason, that cooldown_rule_judge would give them now. In released_ms stands
+ * what their age is counted from. */
+#define REVIEW(set, reasons, differ) "UPDATE cooldown_block SET " set " WHERE (repo_id, key, version) IN " \
+    "(SELECT repo_id, key, version FROM cooldown_block WHERE repo_id = ?1 AND reason IN (" reasons ") AND " \
+    differ " LIMIT ?2)"
+#define ENDS "CASE WHEN ?4 AND released_ms > ?4 THEN ?5 ELSE released_ms + ?3 END"
+
 static int64_t blocks_review(struct txn *t, int64_t repo_id, struct cooldown_rule rule, int64_t limit)
 {
-    if (!rule.enabled) {
-        check(!sql_do(t, "DELETE FROM cooldown_block WHERE (repo_id, key, version) IN (SELECT repo_id, "
-                         "key, version FROM cooldown_block WHERE repo_id = ? AND reason = '" TOO_YOUNG
-                         "' LIMIT ?)", "ii", repo_id, limit));
-        return sql_changes(t);
-    }
-    check(!sql_do(t, "UPDATE cooldown_block SET until_ms = released_ms + ?1 WHERE (repo_id, key, version) "
-                     "IN (SELECT repo_id, key, version FROM cooldown_block WHERE repo_id = ?2 AND "
-                     "reason = '" TOO_YOUNG "' AND released_ms > 0 AND until_ms <> released_ms + ?1 "
-                     "LIMIT ?3)", "iii", rule.age_ms, repo_id, limit));
-    return sql_changes(t);
+    int64_t changed = blocks_drop(t, repo_id, rule, limit), all = COOLDOWN_FOREVER_MS;
+    /* Of what is blocked until somebody decides, all is after the freeze. */
+    int64_t unknown_frozen = rule.unknown == COOLDOWN_BLOCK ? 1 : rule.frozen_ms;
+
+    if (!rule.enabled || changed >= limit)
+        return changed;
+    check(!sql_do(t, REVIEW("until_ms = " ENDS ", reason = CASE WHEN ?4 AND released_ms > ?4 THEN '" FROZEN
+                            "' ELSE '" TOO_YOUNG "' END", "'" TOO_YOUNG "', '" FROZEN "'",
+                            "released_ms > 0 AND (until_ms <> " ENDS " OR (reason = '" FROZEN "') <> "
+                            "(?4 AND released_ms > ?4))"),
+                  "iiiii", repo_id, limit - changed, rule.age_ms, rule.frozen_ms, all));
+    changed += sql_changes(t);
+    check(!sql_do(t, REVIEW("until_ms = " ENDS, "'" UNKNOWN_AGE "'", "until_ms <> " ENDS), "iiiii", repo_id,
+                  limit - changed, rule.age_ms, unknown_frozen, all));
+    return changed + sql_changes(t);
 }
 
 struct reviewed {
@@ -269,14 +299,19 @@ enum err op_cooldown_block(struct txn *t, const json_t *args, json_t **ret_resul
     const char *package = arg_text(args, "package"), *version = arg_text(args, "version"), *key;
     const char *reason = arg_text(args, "reason"), *type = NULL;
     int64_t repo_id = arg_int(args, "repo_id", 0), until = arg_int(args, "until_ms", 0);
+    int64_t released = arg_int(args, "released_ms", 0);
     struct sql *q;
     bool allowed;
     enum err e = ready(t, why);
 
     if (e || (e = names_check(package, version, why)))
         return e;
-    if (!reason || until <= 0)
+    if (!reason || until < 0)
         return fail(why, ERR_BAD_REQUEST, "cooldown.block: bad arguments");
+    if (!until)
+        until = COOLDOWN_FOREVER_MS;
+    if (released <= 0 && strcmp(reason, UNKNOWN_AGE) == 0)
+        released = txn_now(t);
     q = sql_txn(t, "SELECT type FROM repository WHERE id = ?");
     sql_bind(q, "i", repo_id);
     if (sql_row(q))
@@ -295,7 +330,7 @@ enum err op_cooldown_block(struct txn *t, const json_t *args, json_t **ret_resul
                          "ON CONFLICT (repo_id, key, version) DO UPDATE SET reason = excluded.reason, "
                          "released_ms = excluded.released_ms, until_ms = excluded.until_ms",
                       "issssiii", repo_id, key, version, package, reason,
-                      arg_int(args, "released_ms", 0), txn_now(t), until));
+                      released, txn_now(t), until));
     check(!sql_do(t, "DELETE FROM cooldown_block WHERE (repo_id, key, version) IN (SELECT repo_id, key, "
                      "version FROM cooldown_block WHERE until_ms <= ? LIMIT ?)", "ii", txn_now(t),
                   (int64_t)EXPIRED_ROWS));
@@ -367,6 +402,9 @@ bool cooldown_forget(struct txn *t, int64_t repo_id, int64_t limit)
     check(!sql_do(t, "DELETE FROM cooldown_block WHERE (repo_id, key, version) IN (SELECT repo_id, key, "
                      "version FROM cooldown_block WHERE repo_id = ? LIMIT ?)", "ii", repo_id, limit));
     gone = sql_changes(t);
+    if (gone >= limit)
+        return false;
+    gone += cooldown_exemptions_forget(t, repo_id, limit - gone);
     if (gone >= limit)
         return false;
     check(!sql_do(t, "DELETE FROM cooldown_decision WHERE (repo_id, key, version) IN (SELECT repo_id, "

@@ -24,8 +24,9 @@ int64_t counter_next(struct txn *t, const char *name);
  * dashboard.c). Also the last of a repository is gone. */
 void stats_add(struct txn *t, int64_t repo_id, int64_t artifacts, int64_t bytes);
 void stats_drop(struct txn *t, int64_t repo_id);
-/* Of a deleted repository: up to `limit` blocks and decisions go. True: none is left. */
+/* Of a deleted repository: up to `limit` rows that cooldown has of it go. True: none is left. */
 bool cooldown_forget(struct txn *t, int64_t repo_id, int64_t limit);
+int64_t cooldown_exemptions_forget(struct txn *t, int64_t repo_id, int64_t limit); /* how many rows went */
 /* For an operation that ends an upload session (session.c): first its keys count as reserved; last, those
  * that are still there become garbage. */
 enum err session_begin_end(struct txn *t, const char *id, struct why *why);

@@ -483,6 +483,40 @@ def _(s):
     s.expect(404, "POST", "/repositories/nonexistent/cooldown/unblock-all")
 
 
+EXEMPTION = {"id": int, "repo": (str, None), "package": str, "version": str, "reason": str,
+             "expires": (TIME, None), "active": bool, "created_date": TIME, "created_by": str}
+
+
+@case("GET /cooldown/exemptions", "200 page")
+def _(s):
+    name = s.name("pattern")
+    s.expect(201, "POST", "/cooldown/exemptions", {"package": name, "reason": "ours"})
+    r = s.expect(200, "GET", "/cooldown/exemptions?size=100").json()
+    (mine,) = [e for e in r["items"] if e["package"] == name]
+    assert mine["repo"] is None and mine["version"] == "*" and mine["active"] and mine["expires"] is None
+    page_rules(s, "/cooldown/exemptions", "id")
+
+
+@case("POST /cooldown/exemptions", "201; 400, 404")
+def _(s):
+    repo = s.repo()
+    body = {"package": "@ours/*", "reason": "made here", "repo": repo, "expires": "30d", "version": "1.*"}
+    s.expect(201, "POST", "/cooldown/exemptions", body, {"id": int})
+    for bad in ({}, {"package": "x"}, {"package": "x", "reason": ""}, {"package": "", "reason": "y"},
+                {"package": 5, "reason": "y"}, {"package": "x", "reason": "y", "expires": "2020-01-01"},
+                {"package": "x", "reason": "y", "expires": "soon"}, {"package": "x", "reason": "y", "z": 1}):
+        s.expect(400, "POST", "/cooldown/exemptions", bad)
+    s.expect(404, "POST", "/cooldown/exemptions", body | {"repo": "nonexistent"})
+
+
+@case("DELETE /cooldown/exemptions/:id", "204, then 404")
+def _(s):
+    made = s.expect(201, "POST", "/cooldown/exemptions", {"package": "x", "reason": "y"}).json()["id"]
+    s.expect(204, "DELETE", f"/cooldown/exemptions/{made}", shape="")
+    for gone in (made, 0, "x", "99999999999999999999999"):
+        s.expect(404, "DELETE", f"/cooldown/exemptions/{gone}")
+
+
 # --- settings ---
 
 @case("GET /settings", "200, secrets masked")

@@ -50,18 +50,20 @@ def test_cooldown(cluster):
     lists(b)
     what_each_may_see(a, c)
     errors(a)
+    exemptions(a, b, c)
     disabling_releases(a, b, c)
     an_unblock_stays(cluster)
 
 
 def configuration(a, b, c):
+    usual = {"unknown": "first_seen", "frozen_at": None, "release_contact": None}
     assert a.must("GET", "/cooldown/config") == {"enabled": False, "minimum_allowed_age": "7d",
-                                                 "repo_types": {}}
+                                                 "repo_types": {}} | usual
     assert a.must("GET", "/cooldown/overview") == {"repos": []}
     config = {"enabled": True, "minimum_allowed_age": "P7D",
               "repo_types": {"maven-proxy": {"enabled": True, "minimum_allowed_age": "3d"}}}
     assert a.must("PUT", "/cooldown/config", config) == {"status": "saved"}
-    config["minimum_allowed_age"] = "7d"
+    config |= {"minimum_allowed_age": "7d"} | usual
     for client in (b, c):
         assert client.must("GET", "/cooldown/config") == config
         assert client.must("GET", "/settings")["cooldown"] == config
@@ -125,6 +127,33 @@ def errors(a):
                 {"repo_types": {"helm-proxy": {}}}, {"what": 1}):  # the original took garbage for 72 hours
         assert a.api("PUT", "/cooldown/config", bad).status == 400, bad
     assert len(blocked(a)) == 5
+
+
+def exemptions(a, b, c):
+    """On every node at once; whoever may not read the repository neither sees nor makes nor ends them."""
+    made = a.must("POST", "/cooldown/exemptions", {"package": "@ours/*", "reason": "made here"})["id"]
+    own = b.must("POST", "/cooldown/exemptions", {
+        "repo": "central", "package": "org.ours:*", "version": "2.*", "reason": "asked for",
+        "expires": "1d"})["id"]
+    items = c.must("GET", "/cooldown/exemptions")["items"]
+    assert [(e["id"], e["repo"], e["package"], e["version"]) for e in items] == [
+        (made, None, "@ours/*", "*"), (own, "central", "org.ours:*", "2.*")]
+    assert items[1]["created_by"] == "admin" and items[1]["expires"] > items[1]["created_date"]
+    some = c.login("some")  # reads npmjs only
+    assert [e["id"] for e in some.must("GET", "/cooldown/exemptions")["items"]] == [made]
+    for body, status in (({"package": "x", "reason": "y"}, 403),
+                         ({"repo": "central", "package": "x", "reason": "y"}, 403)):
+        assert some.api("POST", "/cooldown/exemptions", body).status == status
+    assert some.api("DELETE", f"/cooldown/exemptions/{own}").status == 404
+    assert some.api("DELETE", f"/cooldown/exemptions/{made}").status == 403
+    mine = some.must("POST", "/cooldown/exemptions", {"repo": "npmjs", "package": "x", "reason": "y"})["id"]
+    b.must("DELETE", f"/cooldown/exemptions/{mine}")
+    some.must("DELETE", f"/cooldown/exemptions/{mine}", status=(404,))
+    row = a.must("GET", "/audit?action=cooldown.exempt&size=3")["items"]
+    assert [(r["actor"], r["resource"]) for r in row][1:] == [("admin", "central/org.ours:*@2.*"),
+                                                             ("admin", "@ours/*@*")]
+    row = a.must("GET", "/audit?action=cooldown.unexempt&size=1")["items"][0]
+    assert row["before"]["package"] == "x" and row["after"] is None
 
 
 def disabling_releases(a, b, c):

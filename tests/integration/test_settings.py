@@ -130,7 +130,8 @@ def answers_have_the_seeds_shape(b):
         "proxy_timeout": 10000, "connection_timeout": 5000, "idle_timeout": 30000, "follow_redirects": True,
         "connection_acquire_timeout": 30000, "max_connections_per_destination": 64,
         "max_requests_queued_per_destination": 128, "allow_upstreams": ["127.0.0.0/8", "::1/128"]}
-    assert s["cooldown"] == {"enabled": False, "minimum_allowed_age": "7d", "repo_types": {}}
+    assert s["cooldown"] == {"enabled": False, "minimum_allowed_age": "7d", "repo_types": {},
+                             "unknown": "first_seen", "frozen_at": None, "release_contact": None}
 
 
 def only_who_may(a, b):

@@ -71,6 +71,32 @@ static void what_is_no_date_is_refused(void **state)
     }
 }
 
+static void rfc3339_is_read(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t ms;
+    } good[] = {
+        { "1970-01-01", 0 }, { "2026-03-22", 1774137600000 }, { "2026-03-22T10:00:00Z", 1774173600000 },
+        { "2026-03-22t10:00:00.123456z", 1774173600000 }, { "2026-03-22T10:00:00+01:30", 1774168200000 },
+        { "2026-03-22T10:00:00-01:00", 1774177200000 }, { "2016-12-31T23:59:60Z", 1483228799000 },
+    };
+    static const char *const bad[] = { "", "2026", "2026-13-01", "2026-02-30", "2026-00-10", "2026-01-00",
+                                       "2026-03-22 10:00:00Z", "2026-03-22T10:00:00", "2026-03-22T10:00Z",
+                                       "2026-03-22T24:00:00Z", "2026-03-22T10:60:00Z", "2026-03-22Z",
+                                       "2026-03-22T10:00:00+1", "2026-03-22T10:00:00Zx", "22 March 2026" };
+    int64_t ms;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_true(clock_parse_rfc3339(good[i].text, &ms));
+        assert_int_equal(ms, good[i].ms);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        if (clock_parse_rfc3339(bad[i], &ms))
+            print_message("%s\n", bad[i]);
+        assert_false(clock_parse_rfc3339(bad[i], &ms));
+    }
+}
+
 static void dates_survive_a_round_trip(void **state)
 {
     char text[32];
@@ -128,6 +154,7 @@ int main(void)
         cmocka_unit_test(the_three_forms_of_the_rfc_are_one_moment),
         cmocka_unit_test(other_dates_are_read),
         cmocka_unit_test(what_is_no_date_is_refused),
+        cmocka_unit_test(rfc3339_is_read),
         cmocka_unit_test(dates_survive_a_round_trip),
         cmocka_unit_test(durations_are_read),
         cmocka_unit_test(clocks_go_forward),

@@ -2,6 +2,7 @@
 /* Cooldown: what the configuration means, blocks in line with it, decisions that stand, lists by index. */
 #include "fx_meta.h"
 
+#include "pantera/clock.h"
 #include "pantera/meta_cooldown.h"
 
 #define DAY_MS (24ll * 3600 * 1000)
@@ -93,6 +94,13 @@ static void what_is_wrong_is_named(void **state)
         { "{\"repo_types\": {\"rpm-proxy\": {}}}", "rpm-proxy" },
         { "{\"repo_types\": {\"npm-proxy\": true}}", "npm-proxy" },
         { "{\"repo_types\": {\"npm-proxy\": {\"minimum_allowed_age\": \"x\"}}}", "npm-proxy" },
+        { "{\"unknown\": \"maybe\"}", "unknown" }, { "{\"unknown\": true}", "unknown" },
+        { "{\"frozen_at\": \"yesterday\"}", "frozen_at" }, { "{\"frozen_at\": 7}", "frozen_at" },
+        { "{\"release_contact\": \"\"}", "release_contact" },
+        { "{\"release_contact\": \"a\\nb\"}", "release_contact" },
+        { "{\"duration\": \"7d\"}", "duration" },
+        { "{\"repo_types\": {\"npm-proxy\": {\"release_contact\": \"x\"}}}", "release_contact" },
+        { "{\"repo_types\": {\"npm-proxy\": {\"unknown\": \"x\"}}}", "npm-proxy.unknown" },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(fx_run(&fx, "cooldown.config", patch(bad[i][0]), NULL), ERR_BAD_REQUEST);
@@ -120,6 +128,191 @@ static void a_change_moves_and_releases_blocks_in_steps(void **state)
         ;
     assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_block WHERE repo_id = 2"), 1); /* its */
     assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_block WHERE repo_id = 3"), 1);
+}
+
+/* --- the age's part of the decision --- */
+
+#define NOW (1000 * DAY_MS)
+
+static struct cooldown_rule rule_of(const char *config, const char *own)
+{
+    json_t *c = json_loads(config, 0, NULL), *o = own ? json_loads(own, 0, NULL) : NULL;
+    struct cooldown_rule rule = cooldown_rule(c, "npm-proxy", o);
+    assert_non_null(c);
+    json_decref(c);
+    json_decref(o);
+    return rule;
+}
+
+static void says(const char *config, int64_t released, int64_t seen, const char *expected, int64_t until)
+{
+    struct cooldown_rule rule = rule_of(config, NULL);
+    struct cooldown_ruling r = cooldown_rule_judge(&rule, released, seen, NOW);
+    assert_string_equal(r.allowed ? "allowed" : r.reason, expected);
+    assert_int_equal(r.until_ms, until);
+}
+
+static void an_age_is_judged(void **state)
+{
+#define ON "\"enabled\": true, \"minimum_allowed_age\": \"7d\""
+    says("{}", NOW, 0, "allowed", 0);
+    says("{" ON "}", NOW - 8 * DAY_MS, 0, "allowed", 0);
+    says("{" ON "}", NOW - 7 * DAY_MS, 0, "allowed", 0);
+    says("{" ON "}", NOW - 2 * DAY_MS, 0, "TOO_YOUNG", NOW + 5 * DAY_MS);
+    says("{" ON "}", INT64_MAX, 0, "TOO_YOUNG", NOW + COOLDOWN_AGE_MOST_MS + 7 * DAY_MS);
+    /* without a date: as old as we know it, unless it is said otherwise */
+    says("{" ON "}", 0, 0, "UNKNOWN_AGE", NOW + 7 * DAY_MS);
+    says("{" ON "}", 0, NOW - 3 * DAY_MS, "UNKNOWN_AGE", NOW + 4 * DAY_MS);
+    says("{" ON "}", 0, NOW - 7 * DAY_MS, "allowed", 0);
+    says("{" ON ", \"unknown\": \"allow\"}", 0, 0, "allowed", 0);
+    says("{" ON ", \"unknown\": \"block\"}", 0, NOW - 900 * DAY_MS, "UNKNOWN_AGE", 0);
+    says("{" ON ", \"unknown\": \"block\"}", NOW - 8 * DAY_MS, 0, "allowed", 0);
+    struct cooldown_rule rule = rule_of("{" ON "}", NULL);
+    assert_true(cooldown_rule_judge(&rule, 0, 0, NOW).unseen);
+    assert_false(cooldown_rule_judge(&rule, 0, 1, NOW).unseen);
+    assert_false(cooldown_rule_judge(&rule, 1, 0, NOW).unseen);
+}
+
+static void a_freeze_holds_what_came_after_it(void **state)
+{
+#define FREEZE ", \"frozen_at\": \"1972-08-29\"" /* day 971 */
+    says("{" ON FREEZE "}", 970 * DAY_MS, 0, "allowed", 0);
+    says("{" ON FREEZE "}", 971 * DAY_MS, 0, "allowed", 0);
+    says("{" ON FREEZE "}", 971 * DAY_MS + 1, 0, "FROZEN", 0);
+    says("{" ON FREEZE "}", NOW, 0, "FROZEN", 0);
+    says("{" ON FREEZE "}", 0, 970 * DAY_MS, "allowed", 0);
+    says("{" ON FREEZE "}", 0, 980 * DAY_MS, "UNKNOWN_AGE", 0);
+    /* a repository's own words win, piece by piece */
+#define OWN(text) "{\"repo\": {\"cooldown\": {" text "}}}"
+    struct cooldown_rule rule = rule_of("{" ON FREEZE "}", OWN("\"frozen_at\": null"));
+    assert_true(rule.enabled && !rule.frozen_ms && rule.age_ms == 7 * DAY_MS);
+    rule = rule_of("{}", OWN("\"frozen_at\": \"2000-01-01\", \"unknown\": \"allow\""));
+    assert_true(rule.enabled && rule.frozen_ms == 946684800000 && rule.unknown == COOLDOWN_ALLOW);
+    rule = rule_of("{" ON "}", OWN("\"enabled\": false, \"duration\": \"3d\""));
+    assert_false(rule.enabled);
+    rule = rule_of("{" ON FREEZE ", \"repo_types\": {\"npm-proxy\": {\"frozen_at\": null}}}", NULL);
+    assert_int_equal(rule.frozen_ms, 0);
+}
+
+static void settle(const char *config)
+{
+    while (more("cooldown.config", patch(config)))
+        ;
+}
+
+/* What the rows say is what the rule would say. */
+static void blocks_follow_freezes_and_unknowns(void **state)
+{
+    fx.now_ms = NOW;
+    int64_t day = fx.now_ms / DAY_MS, young = (day - 1) * DAY_MS, old = (day - 5) * DAY_MS;
+    char config[200], date[32];
+    settle("{" ON "}");
+    assert_int_equal(block(3, "p", "1", "TOO_YOUNG", young, young + 7 * DAY_MS), OK);
+    assert_int_equal(block(3, "p", "2", "TOO_YOUNG", old, old + 7 * DAY_MS), OK);
+    assert_int_equal(block(3, "p", "3", "UNKNOWN_AGE", young, young + 7 * DAY_MS), OK);
+    assert_int_equal(block(3, "p", "4", "UNKNOWN_AGE", 0, 0), OK);
+    assert_int_equal(block(3, "p", "5", "MALWARE", 0, 0), OK);
+    assert_true(state_of(3, "p", "4", NOW).by_age && !state_of(3, "p", "5", NOW).by_age);
+    assert_int_equal(state_of(3, "p", "4", NOW).released_ms / DAY_MS, day);
+    assert_int_equal(state_of(3, "p", "5", NOW).until_ms, COOLDOWN_FOREVER_MS);
+    snprintf(config, sizeof config, "{\"frozen_at\": \"%.10s\"}", clock_rfc3339((day - 3) * DAY_MS, date));
+    settle(config);
+    assert_string_equal(state_of(3, "p", "1", NOW).reason, "FROZEN");
+    assert_int_equal(state_of(3, "p", "1", NOW).until_ms, COOLDOWN_FOREVER_MS);
+    assert_int_equal(state_of(3, "p", "2", NOW).until_ms, old + 7 * DAY_MS);
+    assert_int_equal(state_of(3, "p", "3", NOW).until_ms, COOLDOWN_FOREVER_MS);
+    settle("{\"frozen_at\": null}");
+    assert_string_equal(state_of(3, "p", "1", NOW).reason, "TOO_YOUNG");
+    assert_int_equal(state_of(3, "p", "1", NOW).until_ms, young + 7 * DAY_MS);
+    assert_int_equal(state_of(3, "p", "3", NOW).until_ms, young + 7 * DAY_MS);
+    settle("{\"unknown\": \"block\"}");
+    assert_int_equal(state_of(3, "p", "3", NOW).until_ms, COOLDOWN_FOREVER_MS);
+    assert_int_equal(state_of(3, "p", "1", NOW).until_ms, young + 7 * DAY_MS);
+    settle("{\"unknown\": \"allow\"}");
+    assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_block"), 3);
+    settle("{\"enabled\": false}");
+    assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_block"), 1); /* the list's */
+}
+
+/* --- exemptions, and what is known since when --- */
+
+static enum err exempt(const char *repo, const char *package, const char *version, int64_t until)
+{
+    return fx_run(&fx, "cooldown.exempt",
+                  json_pack("{s:s*, s:s*, s:s*, s:s, s:I}", "repo", repo, "package", package, "version",
+                            version, "reason", "ours", "until_ms", (json_int_t)until), NULL);
+}
+
+static void patterns(void **state)
+{
+    static const char *const fits[][2] = {
+        { "a", "a" }, { "*", "" }, { "*", "abc" }, { "a*", "a" }, { "@ours/*", "@ours/x/y" },
+        { "*b*d", "abcbd" }, { "a?c", "abc" }, { "**a**", "xax" }, { "org.ours.*", "org.ours.lib" },
+        { "a*a*a", "aaaa" },
+    };
+    static const char *const differs[][2] = {
+        { "a", "b" }, { "a", "" }, { "", "a" }, { "a*", "ba" }, { "@ours/*", "@ours" }, { "a?c", "ac" },
+        { "*b", "abc" }, { "A", "a" }, { "a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" },
+    };
+    for (size_t i = 0; i < sizeof fits / sizeof *fits; i++)
+        assert_true(cooldown_pattern_fits(fits[i][0], fits[i][1]));
+    for (size_t i = 0; i < sizeof differs / sizeof *differs; i++)
+        assert_false(cooldown_pattern_fits(differs[i][0], differs[i][1]));
+}
+
+static void exemptions_are_kept(void **state)
+{
+    struct cooldown_exemption *list;
+    unsigned count;
+    assert_int_equal(exempt(NULL, "@ours/*", "*", 0), OK);
+    assert_int_equal(exempt("npmjs", "left-pad", "1.*", FAR), OK);
+    assert_int_equal(exempt("central", "org.ours:*", "*", FAR), OK);
+    assert_int_equal(exempt("none", "x", "*", FAR), ERR_NOT_FOUND);
+    assert_int_equal(exempt(NULL, "x", "*", 1), ERR_BAD_REQUEST); /* over */
+    assert_int_equal(exempt(NULL, "", "*", 0), ERR_BAD_REQUEST);
+    assert_int_equal(exempt(NULL, "x", NULL, 0), ERR_BAD_REQUEST);
+    assert_int_equal(exempt(NULL, "*********", "*", 0), ERR_BAD_REQUEST);
+    cooldown_exemptions(fx.reader, &fx.arena, 0, &list, &count);
+    assert_int_equal(count, 3);
+    assert_null(list[0].repo);
+    assert_string_equal(list[1].repo, "npmjs");
+    assert_string_equal(list[1].version, "1.*");
+    cooldown_exemptions(fx.reader, &fx.arena, 3, &list, &count);
+    assert_int_equal(count, 2);
+    json_t *gone = json_pack("{s:I}", "id", (json_int_t)list[0].id);
+    assert_int_equal(fx_run(&fx, "cooldown.unexempt", json_incref(gone), NULL), OK);
+    assert_int_equal(fx_run(&fx, "cooldown.unexempt", gone, NULL), ERR_NOT_FOUND);
+    assert_int_equal(exempt(NULL, "x", "*", 0), OK);
+    cooldown_exemptions(fx.reader, &fx.arena, 0, &list, &count);
+    assert_int_equal(list[count - 1].id, 4); /* a number is never another's */
+}
+
+static int64_t seen_ms;
+
+static void on_seen(const char *version, int64_t ms, void *arg)
+{
+    if (strcmp(version, arg) == 0)
+        seen_ms = ms;
+}
+
+static void what_is_seen_stays_seen(void **state)
+{
+    int64_t first = fx.now_ms;
+    json_t *args = json_pack("{s:i, s:s, s:[s, s]}", "repo_id", 2, "package", "a:b", "versions", "1", "2");
+    assert_int_equal(fx_run(&fx, "cooldown.seen", json_incref(args), NULL), OK);
+    fx.now_ms += DAY_MS;
+    assert_int_equal(fx_run(&fx, "cooldown.seen", args, NULL), OK);
+    cooldown_seen(fx.reader, 2, "a.b", on_seen, (void *)(uintptr_t)"2");
+    assert_in_range(seen_ms, first, first + 1000);
+    assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_seen"), 2);
+    assert_int_equal(fx_run(&fx, "cooldown.seen", json_pack("{s:i, s:s, s:[s]}", "repo_id", 77, "package",
+                                                            "p", "versions", "1"), NULL), ERR_NOT_FOUND);
+    assert_int_equal(exempt("central", "x", "*", 0), OK);
+    assert_int_equal(fx_run(&fx, "repo.delete", json_pack("{s:s}", "name", "central"), NULL), OK);
+    while (more("repo.sweep", json_pack("{s:i}", "limit", 1)))
+        ;
+    assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_seen"), 0);
+    assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_exemption"), 0);
 }
 
 static void an_unblock_stays_in_both_spellings(void **state)
@@ -255,7 +448,10 @@ int main(void)
         TEST(a_rule_is_the_repositorys_then_the_types_then_the_global), TEST(what_is_wrong_is_named),
         TEST(a_change_moves_and_releases_blocks_in_steps), TEST(an_unblock_stays_in_both_spellings),
         TEST(unblock_all_allows_what_was_there), TEST(the_list_is_filtered_sorted_and_paged),
-        TEST(ended_blocks_and_deleted_repositories_go), TEST(no_list_sorts_or_scans),
+        TEST(an_age_is_judged), TEST(a_freeze_holds_what_came_after_it),
+        TEST(blocks_follow_freezes_and_unknowns), TEST(patterns), TEST(exemptions_are_kept),
+        TEST(what_is_seen_stays_seen), TEST(ended_blocks_and_deleted_repositories_go),
+        TEST(no_list_sorts_or_scans),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
