@@ -85,15 +85,16 @@ struct join {
     json_t *page, *files, *seen, *versions, *seen_versions;
     int64_t valid_until_ms;
     unsigned good;
+    bool legacy;
 };
 
 /* The version that a file is of, as it stands in its path. */
-static const char *version_of(const struct join *j, const json_t *file)
+static const char *version_of(const struct join *j, const struct page_source *s, const json_t *file)
 {
     const char *said = json_string_value(json_object_get(file, "version"));
     struct pypi_file parsed;
 
-    if (said)
+    if (s->ours && said)
         return said;
     return pypi_file_parse(j->q->arena, j->q->project,
                            json_string_value(json_object_get(file, "filename")), &parsed)
@@ -140,6 +141,8 @@ static json_t *entry_of(const struct join *j, const json_t *file, const char *ve
                         json_string(arena_printf(
                             a, "../../%s/%s/%s", percent_encode(a, j->q->project, false),
                             percent_encode(a, version, false), percent_encode(a, name, false))));
+    if (j->legacy)
+        json_object_set_new(entry, "version", json_string(version));
     copy(entry, file, "hashes");
     copy(entry, file, "requires-python");
     copy(entry, file, "size");
@@ -159,6 +162,18 @@ static json_t *entry_of(const struct join *j, const json_t *file, const char *ve
     return entry;
 }
 
+/* What a hosted repository knows of its versions. */
+static void join_releases(struct join *j, const json_t *page)
+{
+    json_t *all = json_object_get(j->page, "releases");
+
+    if (!all)
+        json_object_set_new(j->page, "releases", all = json_object());
+    json_object_update_missing(all, json_object_get(page, "releases"));
+    if (!json_object_get(j->page, "name"))
+        copy(j->page, page, "name");
+}
+
 static void join_files(struct join *j, const struct page_source *s, const json_t *page)
 {
     const char *status = project_status(page, NULL);
@@ -169,10 +184,11 @@ static void join_files(struct join *j, const struct page_source *s, const json_t
         json_object_set(j->page, "project-status", json_object_get(page, "project-status"));
     if (status && !strcmp(status, "quarantined")) /* PEP 792: offers nothing */
         return;
-    json_array_foreach(json_object_get(page, "files"), i, file)
-    {
+    if (j->legacy && s->ours)
+        join_releases(j, page);
+    json_array_foreach (json_object_get(page, "files"), i, file) {
         const char *name = json_string_value(json_object_get(file, "filename"));
-        const char *version = version_of(j, file);
+        const char *version = version_of(j, s, file);
         if (json_object_get(j->seen, name) || !allowed(j, s, file, version))
             continue;
         json_object_set_new(j->seen, name, json_true());
@@ -184,6 +200,20 @@ static void join_files(struct join *j, const struct page_source *s, const json_t
     }
 }
 
+static enum err join_write(struct join *j, struct buf *ret, struct why *why)
+{
+    const char *variant = j->q->variant, *space = strchr(variant, ' ');
+
+    json_object_set(j->page, "versions", j->versions);
+    json_object_set(j->page, "files", j->files);
+    if (!json_object_get(j->page, "name"))
+        json_object_set_new(j->page, "name", json_string(j->q->project));
+    if (j->legacy)
+        return page_write_legacy(j->page, j->q->base, space ? space + 1 : NULL, j->q->arena, ret, why);
+    page_write(j->page, variant, ret);
+    return buf_err(ret);
+}
+
 enum err page_compose(const struct page_request *q, const struct page_source *sources,
                       unsigned count, struct buf *ret, int64_t *ret_valid_until_ms, struct why *why)
 {
@@ -192,7 +222,8 @@ enum err page_compose(const struct page_request *q, const struct page_source *so
                       .files = json_array(),
                       .seen = json_object(),
                       .versions = json_array(),
-                      .seen_versions = json_object() };
+                      .seen_versions = json_object(),
+                      .legacy = !strncmp(q->variant, "legacy", 6) };
     enum err e = OK, failed = OK;
 
     for (unsigned i = 0; i < count; i++) {
@@ -210,12 +241,8 @@ enum err page_compose(const struct page_request *q, const struct page_source *so
     if (!j.good) {
         e = failed ? failed : ERR_NOT_FOUND;
     } else {
-        json_object_set_new(j.page, "name", json_string(q->project));
-        json_object_set(j.page, "versions", j.versions);
-        json_object_set(j.page, "files", j.files);
-        page_write(j.page, q->variant, ret);
         *ret_valid_until_ms = j.valid_until_ms;
-        e = buf_err(ret);
+        e = join_write(&j, ret, why);
     }
     json_decref(j.page);
     json_decref(j.files);

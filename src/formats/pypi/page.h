@@ -28,6 +28,9 @@ bool page_yanked(const json_t *file, const char **ret_reason);
  * 691). */
 void page_write(const json_t *page, const char *variant, struct buf *ret);
 const char *page_content_type(const char *variant);
+/* What PyPI's own JSON API tells of a version, NULL: of the newest (legacy.c). NOT_FOUND: there is none. */
+enum err page_write_legacy(const json_t *page, const char *base, const char *version, struct arena *a,
+                           struct buf *ret, struct why *why);
 void page_escape(struct buf *b, const char *text);
 
 /* Joins pages: of files of one name the first counts. */
@@ -35,6 +38,7 @@ struct page_source {
     const char *data; /* borrowed */
     size_t size;
     const char *content_type; /* NULL: JSON */
+    bool ours;                /* a document of ours (project.h): it says what version a file is of */
     /* May a file of that version, released then (0: not said), be shown? *ret_until_ms: when a block ends,
      * 0: not known. NULL: all may. */
     bool (*allowed)(const void *policy, const char *version, int64_t released_ms,
@@ -42,8 +46,8 @@ struct page_source {
     const void *policy;
 };
 struct page_request {
-    const char *base; /* URL of the repository */
-    const char *project, *variant;
+    const char *base;             /* URL of the repository */
+    const char *project, *variant; /* variant: besides those of page_write "legacy", "legacy <version>" */
     struct arena *arena;
 };
 /* *ret_valid_until_ms: when a block ends that changes the answer; 0: none. NOT_FOUND: no source. */

@@ -153,7 +153,7 @@ static size_t reference(const char *text, size_t length, struct buf *b)
     return n + 1;
 }
 
-/* With its references resolved, and no blanks around. NULL if it is not UTF-8. */
+/* With its references resolved, and no blanks around. NULL if it is not text. */
 static json_t *plain(struct text t)
 {
     struct buf b;
@@ -173,7 +173,9 @@ static json_t *plain(struct text t)
         }
         i += n;
     }
-    ret = buf_err(&b) ? NULL : json_stringn(b.data ? b.data : "", b.length);
+    ret = buf_err(&b) || (b.length && memchr(b.data, 0, b.length))
+              ? NULL
+              : json_stringn(b.data ? b.data : "", b.length);
     buf_free(&b);
     return ret;
 }

@@ -35,7 +35,8 @@ void page_escape(struct buf *b, const char *text)
 
 const char *page_content_type(const char *variant)
 {
-    return !strcmp(variant, "json")      ? "application/vnd.pypi.simple.v1+json"
+    return !strncmp(variant, "legacy", 6) ? "application/json"
+           : !strcmp(variant, "json")      ? "application/vnd.pypi.simple.v1+json"
            : !strcmp(variant, "html-v1") ? "application/vnd.pypi.simple.v1+html"
                                          : "text/html; charset=utf-8";
 }

@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pantera/document.h"
 #include "pantera/format.h"
-#include "pantera/stage.h"
 #include "src/formats/pypi/names.h"
 #include "src/formats/pypi/page.h"
 
@@ -64,19 +64,6 @@ void pypi_redirect(struct http_request *req, const char *to)
 {
     http_set_header(req, "Location", to);
     http_reply(req, 301, NULL, NULL, 0);
-}
-
-const char *pypi_base(struct http_request *req, const struct repo *repo)
-{
-    const char *url = worker_of(req)->config->base_url,
-               *name = percent_encode(&req->arena, repo->name, false);
-    size_t n = url ? strlen(url) : 0;
-
-    if (!url)
-        return arena_printf(&req->arena, "%s://%s/%s", req->tls ? "https" : "http", req->host,
-                            name);
-    n -= n && url[n - 1] == '/';
-    return arena_printf(&req->arena, "%.*s/%s", (int)n, url, name);
 }
 
 /* --- paths --- */
@@ -136,34 +123,6 @@ static void not_found(struct http_request *req, const char *path)
 
 /* --- reading --- */
 
-/* The suffix of what belongs to a file; NULL: it is none. */
-static const char *without(struct arena *a, const char *name, const char *suffix)
-{
-    size_t n = strlen(name), m = strlen(suffix);
-
-    return n > m && !strcmp(name + n - m, suffix) ? arena_strndup(a, name, n - m) : NULL;
-}
-
-static void get_file(struct http_request *req, const struct repo *repo, const char *path,
-                     const char *const segment[SEGMENTS])
-{
-    struct arena *a = &req->arena;
-    const char *project = segment[0], *of;
-    struct registry_stat stat;
-
-    if (!registry_stat(worker_of(req)->registry, a, repo, pypi_quarantine_path(a, project),
-                       &stat)) {
-        pypi_fail_text(req, ERR_FORBIDDEN, "Project '%.100s' is quarantined", project);
-        return;
-    }
-    if ((of = without(a, segment[2], ".metadata")))
-        path = pypi_metadata_path(a, project, of);
-    else if ((of = without(a, segment[2], ".provenance")))
-        path = pypi_provenance_path(a, project, of);
-    if (!registry_get(req, repo, path, pypi_fail))
-        not_found(req, segment[2]);
-}
-
 static void get_simple(struct http_request *req, const struct repo *repo, const char *name,
                        bool slash)
 {
@@ -200,7 +159,7 @@ static void pypi_get(struct http_request *req, const struct repo *repo, const ch
     } else if (n >= 3 && !slash && !strcmp(s[0], "pypi") && !strcmp(s[n - 1], "json")) {
         pypi_legacy(req, repo, s[1], n == 4 ? s[2] : NULL);
     } else if (n == 3 && !slash && s[0][0] != '.') {
-        get_file(req, repo, path, s);
+        pypi_file(req, repo, s[0], s[1], s[2]);
     } else if (n == 1 && pypi_name_valid(s[0])) { /* an index URL without "simple/" */
         pypi_redirect(req, arena_printf(&req->arena, "%ssimple/%s/", slash ? "../" : "",
                                         pypi_name_normal(&req->arena, s[0])));
@@ -254,8 +213,25 @@ static bool permitted(struct http_request *req, const struct repo *repo, enum re
     return false;
 }
 
+/* What a proxy has cached may be dropped; nothing may be put there. */
+static bool refuses(struct http_request *req, const struct repo *repo)
+{
+    enum repo_kind kind = repository_kind(repo);
+
+    if (kind == REPO_LOCAL || (req->method != HTTP_M_POST && req->method != HTTP_M_DELETE) ||
+        (kind == REPO_PROXY && req->method == HTTP_M_DELETE))
+        return false;
+    http_set_header(req, "Allow",
+                    kind == REPO_PROXY ? "GET, HEAD, DELETE, OPTIONS" : "GET, HEAD, OPTIONS");
+    pypi_fail_text(req, ERR_METHOD, "'%.100s' is a %s: upload to a hosted repository", repo->name,
+                   kind == REPO_PROXY ? "proxy" : "group");
+    return true;
+}
+
 static void pypi_handle(struct http_request *req, const struct repo *repo, const char *path)
 {
+    if (refuses(req, repo))
+        return;
     switch (req->method) {
     case HTTP_M_GET:
     case HTTP_M_HEAD:
@@ -280,19 +256,7 @@ static void pypi_handle(struct http_request *req, const struct repo *repo, const
 
 static enum err pypi_check(const json_t *repo_config, struct why *why)
 {
-    static const char *const keys[] = { "type", "storage", "content-length-max", "description" };
-    const char *name;
-    json_t *value;
-
-    json_object_foreach((json_t *)repo_config, name, value)
-    {
-        size_t i = 0;
-        while (i < sizeof keys / sizeof *keys && strcmp(keys[i], name))
-            i++;
-        if (i == sizeof keys / sizeof *keys)
-            return fail(why, ERR_BAD_REQUEST, "'%.100s' is not a key of a pypi repository", name);
-    }
-    return OK;
+    return repository_check(repo_config, NULL, why);
 }
 
 static const char *const pypi_aliases[] = { "pypi", NULL };
@@ -300,7 +264,7 @@ static const char *const pypi_aliases[] = { "pypi", NULL };
 const struct format pypi_format = {
     .name = "pypi",
     .aliases = pypi_aliases,
-    .caps = FORMAT_LOCAL,
+    .caps = FORMAT_LOCAL | FORMAT_PROXY | FORMAT_GROUP,
     .handle = pypi_handle,
     .check = pypi_check,
     .remove = pypi_remove,

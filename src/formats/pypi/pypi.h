@@ -10,8 +10,6 @@
 /* Errors as pip, twine and uv show them: in the reason phrase, and as text. */
 void pypi_fail(struct http_request *req, enum err e, const struct why *why);
 void pypi_fail_text(struct http_request *req, enum err e, const char *fmt, ...) PRINTF_LIKE(3, 4);
-/* The repository's URL as this client sees it, without a slash at the end; the request's arena's. */
-const char *pypi_base(struct http_request *req, const struct repo *repo);
 /* 301 to `to`, relative to what was asked for (with its slash at the end, if it had one). */
 void pypi_redirect(struct http_request *req, const char *to);
 
@@ -26,13 +24,14 @@ char *pypi_quarantine_path(struct arena *a,
  * "html-v1"; NULL: none that we have. */
 const char *pypi_variant(const char *accept, const char *format);
 
-void pypi_upload(struct http_request *req, const struct repo *repo); /* upload.c */
-void pypi_page(struct http_request *req, const struct repo *repo,
-               const char *project);                               /* index.c */
-void pypi_root(struct http_request *req, const struct repo *repo); /* root.c */
+void pypi_upload(struct http_request *req, const struct repo *repo);                       /* upload.c */
+void pypi_page(struct http_request *req, const struct repo *repo, const char *project);    /* index.c */
+void pypi_file(struct http_request *req, const struct repo *repo, const char *project, const char *version,
+               const char *name);                                                          /* index.c */
 void pypi_legacy(struct http_request *req, const struct repo *repo, const char *project,
-                 const char *version); /* legacy.c */
+                 const char *version);                                                     /* index.c */
+void pypi_root(struct http_request *req, const struct repo *repo);                         /* root.c */
 void pypi_remove(struct http_request *req, const struct repo *repo, const char *path, bool tree,
-                 registry_done_cb *done); /* change.c */
+                 registry_done_cb *done);                                                  /* change.c */
 
 #endif

@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/formats/pypi/root.c: the list of all projects. It is whole, as the simple API wants it, and written
- * in pieces: a page of names at a time, the next one when this one has left. */
+/* src/formats/pypi/root.c: the list of all projects: of a hosted repository what was uploaded, of a proxy
+ * what is cached, of a group its members', each name once. It is whole, as the simple API wants it, and
+ * written in pieces: a page of names at a time, the next one when this one has left. */
 #include <stdio.h>
 #include <string.h>
 
 #include "pantera/buf.h"
+#include "pantera/document.h"
 #include "src/formats/pypi/names.h"
 #include "src/formats/pypi/page.h"
 #include "src/formats/pypi/pypi.h"
 
-enum { NAMES = 1000 }; /* read at once: a folder of the repository each */
+/* NAMES: read at once, a folder of a repository each. */
+enum { NAMES = 250, MEMBERS = 64, DEPTH = 8 };
 
 struct root {
     struct http_request *req;
-    int64_t repo_id;
-    const char *repo_name;
+    const char *members[MEMBERS]; /* repositories with folders of their own */
+    int64_t ids[MEMBERS];
+    unsigned member_count, member; /* member: whose turn it is */
     bool json, first, more;
     char after[PYPI_NAME + 64]; /* the last folder, with its slash */
     struct buf out;
@@ -39,30 +43,87 @@ static void put_name(struct root *r, const char *name)
     r->first = false;
 }
 
-/* False: this node can't say any more what is true. */
-static bool read_more(struct root *r)
+static const struct repo *member_of(const struct root *r, unsigned i)
 {
-    struct worker *w = worker_of(r->req);
-    const struct repo *repo = registry_repo(w->registry, r->repo_name);
+    const struct repo *repo = registry_repo(worker_of(r->req)->registry, r->members[i]);
+
+    return repo && repo->id == r->ids[i] ? repo : NULL;
+}
+
+/* A member before has it, too. */
+static bool named_before(const struct root *r, struct arena *a, const char *name)
+{
+    struct registry *registry = worker_of(r->req)->registry;
+    struct registry_entry *entries;
+    unsigned count;
+    bool more;
+
+    for (unsigned i = 0; i < r->member; i++) {
+        const struct repo *repo = member_of(r, i);
+        if (repo && !registry_list(registry, a, repo, name, NULL, 1, &entries, &count, &more))
+            return true;
+    }
+    return false;
+}
+
+static void read_member(struct root *r, struct arena *a, const struct repo *repo)
+{
     struct registry_entry *entries;
     unsigned count = 0;
-    struct arena a;
 
-    arena_init(&a);
     r->more = false;
-    if (repo && repo->id == r->repo_id &&
-        registry_list(w->registry, &a, repo, "", *r->after ? r->after : NULL, NAMES, &entries,
+    if (registry_list(worker_of(r->req)->registry, a, repo, "", *r->after ? r->after : NULL, NAMES, &entries,
                       &count, &r->more))
-        count = 0;
+        return;
     for (unsigned i = 0; i < count; i++)
-        if (entries[i].directory && entries[i].name[0] != '.')
+        if (entries[i].directory && entries[i].name[0] != '.' && !named_before(r, a, entries[i].name))
             put_name(r, entries[i].name);
     r->more = r->more && count;
     if (r->more)
         (void)snprintf(r->after, sizeof r->after, "%s%s", entries[count - 1].name,
                        entries[count - 1].directory ? "/" : "");
+}
+
+/* False: this node can't say any more what is true. */
+static bool read_more(struct root *r)
+{
+    const struct repo *repo = r->member < r->member_count ? member_of(r, r->member) : NULL;
+    struct arena a;
+
+    arena_init(&a);
+    r->more = false;
+    if (repo)
+        read_member(r, &a, repo);
+    if (!r->more && r->member < r->member_count) {
+        r->after[0] = 0;
+        r->more = ++r->member < r->member_count;
+    }
     arena_release(&a);
-    return cluster_current(w->cluster);
+    return cluster_current(worker_of(r->req)->cluster);
+}
+
+/* Groups in groups lie flat here. */
+static void add_members(struct root *r, const struct repo *repo, unsigned depth)
+{
+    const json_t *list = json_object_get(json_object_get(repo->config, "repo"), "members"), *name;
+    struct registry *registry = worker_of(r->req)->registry;
+    size_t i;
+
+    if (repository_kind(repo) != REPO_GROUP) {
+        for (unsigned k = 0; k < r->member_count; k++)
+            if (r->ids[k] == repo->id)
+                return;
+        if (r->member_count == MEMBERS)
+            return;
+        r->members[r->member_count] = arena_strdup(&r->req->arena, repo->name);
+        r->ids[r->member_count++] = repo->id;
+        return;
+    }
+    json_array_foreach ((json_t *)list, i, name) {
+        const struct repo *member = registry_repo(registry, json_string_value(name));
+        if (member && depth)
+            add_members(r, member, depth - 1);
+    }
 }
 
 static void on_sent(struct http_request *req, void *arg)
@@ -102,8 +163,7 @@ void pypi_root(struct http_request *req, const struct repo *repo)
     buf_init(&r->out, NAMES * (PYPI_NAME * 2 + 64));
     http_on_end(req, root_free, r);
     r->req = req;
-    r->repo_id = repo->id;
-    r->repo_name = arena_strdup(&req->arena, repo->name);
+    add_members(r, repo, DEPTH);
     r->json = !strcmp(variant, "json");
     r->first = true;
     (void)buf_puts(&r->out, r->json ? "{\"meta\":{\"api-version\":\"1.4\"},\"projects\":["
