@@ -66,7 +66,7 @@ void registry_put_as(struct http_request *req, const struct repo *repo, const ch
 typedef void registry_fail_cb(struct http_request *req, enum err e, const struct why *why);
 MUST_USE bool registry_get(struct http_request *req, const struct repo *repo, const char *path,
                            registry_fail_cb *failed);
-/* The same as something to save: what it says it is, and Content-Disposition. */
+/* The same as something to save: what it says it is, and Content-Disposition (or NULL). */
 struct registry_as {
     const char *content_type, *disposition;
 };

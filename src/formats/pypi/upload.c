@@ -20,7 +20,7 @@
 #include "pantera/clock.h"
 #include "pantera/stage.h"
 #include "src/formats/pypi/blake2b.h"
-#include "src/formats/pypi/multipart.h"
+#include "src/formats/multipart.h"
 #include "src/formats/pypi/project.h"
 #include "src/formats/pypi/pypi.h"
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "src/formats/pypi/form.h"
-#include "src/formats/pypi/multipart.h"
+#include "src/formats/multipart.h"
 
 #include <cmocka.h> /* after our headers: its fail() is a macro */
 #undef fail

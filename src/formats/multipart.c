@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/formats/pypi/multipart.c: a delimiter is CRLF, two dashes and the boundary. As CR comes in it only
+/* src/formats/multipart.c: a delimiter is CRLF, two dashes and the boundary. As CR comes in it only
  * in front, what was matched before a mismatch can't hold the beginning of another match. */
-#include "src/formats/pypi/multipart.h"
+#include "src/formats/multipart.h"
 
 #include <string.h>
 #include <strings.h>

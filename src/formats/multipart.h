@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/formats/pypi/multipart.h: multipart/form-data (RFC 7578) while it streams by. Keeps nothing but the
+/* src/formats/multipart.h: multipart/form-data (RFC 7578) while it streams by. Keeps nothing but the
  * head of the part that it is in. Pure: bytes in, calls out. */
-#ifndef PYPI_MULTIPART_H
-#define PYPI_MULTIPART_H
+#ifndef FORMATS_MULTIPART_H
+#define FORMATS_MULTIPART_H
 
 #include "pantera/buf.h"
 
