@@ -80,6 +80,20 @@ static const char *unprefixed(struct http_request *req, const char *whole)
     return whole;
 }
 
+/* What of the target stands before `path`, which may have been decoded: slash by slash from the end. */
+static const char *base_of(struct http_request *req, const char *path)
+{
+    const char *end = req->target + strlen(req->target);
+    unsigned slashes = *path || end[-1] == '/';
+    for (const char *c = path; *c; c++)
+        slashes += *c == '/';
+    while (end > req->target && slashes) {
+        end--;
+        slashes -= *end == '/' || !strncasecmp(end, "%2f", 3);
+    }
+    return arena_strndup(&req->arena, req->target, (size_t)(end - req->target));
+}
+
 /* A format's own way to sign in. Others' names don't leak: whatever else is asked goes to the guard. */
 static bool anonymous(struct http_request *req, const char *whole)
 {
@@ -168,6 +182,7 @@ static void guarded(struct http_request *req, enum err e, const struct why *why,
         return;
     }
     format = format_find(repo->format);
+    req->base = base_of(req, path);
     if (format)
         format->handle(req, repo, path);
     else

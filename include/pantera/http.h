@@ -60,6 +60,7 @@ struct http_request {
     const void *route;         /* row that matched */
     const char *params[4];     /* its :parameters, decoded */
     const char *rest;          /* its *rest, decoded and normalised, or NULL */
+    const char *base;          /* the part of `target` that names the repository which was asked, or NULL */
     void *principal;
     const char *user;          /* for the access log */
     void *context;

@@ -269,25 +269,12 @@ static void gather_open(struct gather *g, const struct repo *repo)
 static const char *base_of(struct http_request *req, struct arena *a, const char *repo_name)
 {
     const struct config *c = worker_of(req)->config;
-    const char *at = req->target, *end = NULL, *origin;
-    const char *encoded = percent_encode(a, repo_name, false);
     size_t n = c->base_url ? strlen(c->base_url) : 0;
+    const char *origin = n ? arena_strndup(a, c->base_url, c->base_url[n - 1] == '/' ? n - 1 : n)
+                           : arena_printf(a, "%s://%s", req->tls ? "https" : "http", req->host);
 
-    for (unsigned i = 0; i < 4 && *at == '/'; i++) {
-        size_t length = strcspn(at + 1, "/");
-        char *segment = arena_alloc(a, length + 1);
-        size_t decoded;
-        bool same = percent_decode(at + 1, length, segment, &decoded) && !strcmp(segment, repo_name);
-        at += 1 + length;
-        if (same)
-            end = at;
-        else if (end)
-            break;
-    }
-    origin = n ? arena_strndup(a, c->base_url, c->base_url[n - 1] == '/' ? n - 1 : n)
-               : arena_printf(a, "%s://%s", req->tls ? "https" : "http", req->host);
-    return end ? arena_printf(a, "%s%.*s", origin, (int)(end - req->target), req->target)
-               : arena_printf(a, "%s/%s", origin, encoded);
+    return req->base ? arena_printf(a, "%s%s", origin, req->base)
+                     : arena_printf(a, "%s/%s", origin, percent_encode(a, repo_name, false));
 }
 
 static struct gather *gather_new(struct http_request *req, const struct repo *repo, const struct document *d)

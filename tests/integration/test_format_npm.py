@@ -192,6 +192,8 @@ def test_documents(make_node):
     # Through another name of the same place the links lead there.
     other = admin.repo("GET", "/api/npm/npm/a", headers={"Host": "other:81"}).json()
     assert other["versions"]["1.0.0"]["dist"]["tarball"] == "http://other:81/api/npm/npm/a/-/a-1.0.0.tgz"
+    assert publish(admin, "npm", "1.0.0").status == 201 # called like its repository
+    assert packument(admin, "npm")["versions"]["1.0.0"]["dist"]["tarball"] == f"{base}/npm/-/npm-1.0.0.tgz"
     # What is ours alone can't be asked for, nor written.
     assert admin.repo("GET", "/npm/.npm/a/packument.json").status == 404
     assert admin.repo("PUT", "/npm/.npm/a/packument.json", b"{}").status == 404

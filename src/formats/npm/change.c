@@ -6,6 +6,7 @@
 
 #include "pantera/api.h"
 #include "pantera/clock.h"
+#include "pantera/document.h"
 #include "pantera/limits.h"
 #include "src/formats/npm/doc.h"
 #include "src/formats/npm/npm.h"
@@ -331,7 +332,9 @@ void npm_remove(struct http_request *req, const struct repo *repo, const char *p
     struct why why;
 
     npm_path_read(a, path, &p);
-    if (*path == '.') {
+    if (repository_kind(repo) != REPO_LOCAL) { /* what is cached is in no document of ours */
+        (tree ? registry_delete_tree : registry_delete)(req, repo, path, done);
+    } else if (*path == '.') {
         done(req, fail(&why, ERR_FORBIDDEN, "'%.200s' is the registry's own", path), &why);
     } else if (!tree && p.what == NPM_TARBALL) {
         remove_package(req, repo, p.package, p.version, done);

@@ -79,8 +79,6 @@ static int64_t released_ms(const json_t *times, const char *version)
 
 /* --- policy --- */
 
-#define npm_policy_judge(policy, version, released) ((struct policy_verdict_of){ .allowed = true })
-
 static bool allowed(struct composing *c, const struct document_source *s, const char *version,
                     int64_t released)
 {
@@ -88,7 +86,7 @@ static bool allowed(struct composing *c, const struct document_source *s, const 
 
     if (!s->policy)
         return true;
-    v = npm_policy_judge(s->policy, version, released);
+    v = policy_judge(s->policy, version, released);
     if (v.allowed)
         return true;
     c->blocked++;
@@ -271,8 +269,18 @@ enum err npm_compose(const struct document_request *q, const struct document_sou
         json_object_del(c.doc, "_rev"); /* of several documents it would be nobody's */
     e = answer_write(&c, ret, answer, why);
     answer->valid_until_ms = c.until_ms;
+    answer->headers[0][0] = "Vary";
+    answer->headers[0][1] = "Accept";
     json_decref(c.doc);
     return e;
+}
+
+enum err npm_pass(const struct document_request *q, const struct document_source *sources, unsigned count,
+                  struct buf *ret, struct document_answer *answer, struct why *why)
+{
+    answer->content_type = "application/json";
+    return buf_add(ret, sources[0].data, sources[0].size) ? fail(why, ERR_TOO_BIG, "the answer is too large")
+                                                          : OK;
 }
 
 /* --- where a file is --- */

@@ -330,6 +330,14 @@ const char *npm_document_path(struct arena *a, const char *package)
     return arena_printf(a, ".npm/%s/packument.json", package);
 }
 
+/* Only what a name can't be asked for with is encoded: registries compare URLs with what npm sends. */
+const char *npm_url_name(struct arena *a, const char *package)
+{
+    const char *slash = strchr(package, '/');
+
+    return slash ? arena_printf(a, "%.*s%%2f%s", (int)(slash - package), package, slash + 1) : package;
+}
+
 const char *npm_attestations_path(struct arena *a, const char *package, const char *version)
 {
     return arena_printf(a, ".npm/%s/attestations/%s.json", package, version);

@@ -56,6 +56,7 @@ void npm_path_read(struct arena *a, const char *path, struct npm_path *ret);
 /* Where a version's bytes are: "<package>/-/<bare name>-<version>.tgz". */
 const char *npm_tarball_path(struct arena *a, const char *package, const char *version);
 const char *npm_document_path(struct arena *a, const char *package);
+const char *npm_url_name(struct arena *a, const char *package); /* "@scope%2fname": a segment of a URL */
 const char *npm_attestations_path(struct arena *a, const char *package, const char *version);
 
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "pantera/api.h"
+#include "pantera/document.h"
 #include "pantera/format.h"
 
 void npm_reply(struct http_request *req, int status, json_t *body)
@@ -50,7 +51,18 @@ void npm_fail_text(struct http_request *req, enum err e, const char *fmt, ...)
 struct asked {
     int64_t repo_id;
     const char *repo;
+    const struct npm_path *path;
 };
+
+void npm_missing(struct http_request *req, enum err e, const struct why *why)
+{
+    const struct asked *asked = req->context;
+
+    if (e == ERR_NOT_FOUND && !(why && why->text[0]) && asked->path->package)
+        npm_fail_text(req, e, "package '%.200s' not found", asked->path->whole);
+    else
+        npm_fail(req, e, why);
+}
 
 const struct repo *npm_repo_again(struct http_request *req)
 {
@@ -77,8 +89,23 @@ static void not_allowed(struct http_request *req, const char *allow)
     npm_fail(req, ERR_METHOD, NULL);
 }
 
+/* Only a hosted repository is changed. */
+static bool refused(struct http_request *req, const struct repo *repo)
+{
+    enum repo_kind kind = repository_kind(repo);
+
+    if (kind == REPO_LOCAL || (req->method & (HTTP_M_GET | HTTP_M_HEAD)))
+        return false;
+    http_set_header(req, "Allow", "GET, HEAD");
+    npm_fail_text(req, ERR_METHOD, "'%.100s' is a %s: publish to a hosted repository", repo->name,
+                  kind == REPO_PROXY ? "proxy" : "group");
+    return true;
+}
+
 static void handle_package(struct http_request *req, const struct repo *repo, const struct npm_path *path)
 {
+    if (refused(req, repo))
+        return;
     switch (req->method) {
     case HTTP_M_GET:
     case HTTP_M_HEAD:
@@ -112,7 +139,7 @@ static void npm_handle(struct http_request *req, const struct repo *repo, const 
     struct npm_path *p = arena_alloc(&req->arena, sizeof *p);
     struct asked *asked = arena_alloc(&req->arena, sizeof *asked);
 
-    *asked = (struct asked){ repo->id, arena_strdup(&req->arena, repo->name) };
+    *asked = (struct asked){ repo->id, arena_strdup(&req->arena, repo->name), p };
     req->context = asked;
     npm_path_read(&req->arena, path, p);
     p->whole = path;
@@ -139,22 +166,15 @@ static void npm_handle(struct http_request *req, const struct repo *repo, const 
     }
 }
 
+/* `url`: what older configurations name; links carry the URL that a client used. */
 static enum err npm_check(const json_t *repo_config, struct why *why)
 {
-    static const char *const keys[] = { "type", "storage", "url", "content-length-max", "description" };
-    const char *name;
-    json_t *value;
+    static const char *const more[] = { "url", NULL };
+    const json_t *url = json_object_get(repo_config, "url");
 
-    json_object_foreach ((json_t *)repo_config, name, value) {
-        size_t i = 0;
-        while (i < sizeof keys / sizeof *keys && strcmp(keys[i], name))
-            i++;
-        if (i == sizeof keys / sizeof *keys)
-            return fail(why, ERR_BAD_REQUEST, "'%.100s' is not a key of an npm repository", name);
-        if (!strcmp(name, "url") && (!json_is_string(value) || strncmp(json_string_value(value), "http", 4)))
-            return fail(why, ERR_BAD_REQUEST, "'url' must be an http or https URL");
-    }
-    return OK;
+    if (url && (!json_is_string(url) || strncmp(json_string_value(url), "http", 4)))
+        return fail(why, ERR_BAD_REQUEST, "'url' must be an http or https URL");
+    return repository_check(repo_config, more, why);
 }
 
 static const char *const npm_aliases[] = { "npm", NULL };
@@ -162,7 +182,7 @@ static const char *const npm_aliases[] = { "npm", NULL };
 const struct format npm_format = {
     .name = "npm",
     .aliases = npm_aliases,
-    .caps = FORMAT_LOCAL,
+    .caps = FORMAT_LOCAL | FORMAT_PROXY | FORMAT_GROUP,
     .handle = npm_handle,
     .check = npm_check,
     .remove = npm_remove,

@@ -13,6 +13,8 @@
 /* {"error": "..."}: what npm's clients show. */
 void npm_fail(struct http_request *req, enum err e, const struct why *why);
 void npm_fail_text(struct http_request *req, enum err e, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The same; what is not there is said in words about what was asked for. */
+void npm_missing(struct http_request *req, enum err e, const struct why *why);
 void npm_reply(struct http_request *req, int status, json_t *body); /* takes body; nothing was read for it */
 
 /* The repository that `req` asked, as it is now, some turns of the loop later; NULL: gone. */
@@ -71,6 +73,7 @@ enum err npm_tarball_read(int fd, struct npm_tarball *ret, struct why *why);
 
 /* --- read.c --- */
 void npm_read(struct http_request *req, const struct repo *repo, const struct npm_path *path);
+void npm_keys(struct http_request *req, const struct repo *repo);
 
 /* --- account.c: who am I, signing in and out, and what is asked besides packages --- */
 void npm_account(struct http_request *req, const struct repo *repo, const struct npm_path *path);
