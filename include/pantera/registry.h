@@ -96,13 +96,15 @@ enum err registry_list(struct registry *r, struct arena *a, const struct repo *r
                        struct registry_entry **ret, unsigned *ret_count, bool *ret_more);
 
 /* May this version be served to clients of this repository? Decided by hand, else by a list's block, else by
- * its age under the configuration of now. The one place: asked at the index and at the bytes. `released_ms`:
- * when upstream published it; 0: not known, which is not "old enough". Ask for the lease after it. */
+ * an exemption, else by its age under the configuration of now. The one place: asked at the index and at the
+ * bytes. `released_ms`: when upstream published it; 0: not known (the setting of "unknown" decides). Ask for
+ * the lease after it. */
 struct cooldown_verdict {
     bool allowed;
     bool record;                 /* blocked, and no row says so yet: cooldown.block */
-    const char *reason;          /* of a block: TOO_YOUNG, a list's word, UNKNOWN_AGE */
-    int64_t until_ms;            /* of a block; 0: not known */
+    const char *reason;          /* of a block: TOO_YOUNG, FROZEN, UNKNOWN_AGE, a list's word */
+    int64_t until_ms;            /* of a block; 0: until somebody decides */
+    int64_t since_ms;            /* of a block by age: what its age is counted from; 0: by a list */
 };
 void cooldown_decide(struct registry *r, struct arena *a, const struct repo *repo, const char *package,
                      const char *version, int64_t released_ms, struct cooldown_verdict *ret);

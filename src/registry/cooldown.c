@@ -2,6 +2,7 @@
 /* src/registry/cooldown.c: the decision about a version that upstream published lately. Rows say what people
  * and lists decided; the age is judged by the configuration of now, not by what a row once said, so a change
  * of it holds before the rows follow. Pure, but for telling the cluster what was blocked. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,37 +27,59 @@ static const struct policy_row *rows_of(const struct policy_view *v, const char 
     return v->rows + low;
 }
 
-static struct cooldown_verdict judge_age(const struct cooldown_rule *rule, int64_t released_ms, bool recorded,
-                                         int64_t now)
+static bool exempt(const struct policy_view *v, const char *version, int64_t now)
 {
-    if (!rule->enabled)
+    for (unsigned i = 0; i < v->exemption_count; i++)
+        if ((!v->exemptions[i].until_ms || v->exemptions[i].until_ms > now) &&
+            cooldown_pattern_fits(v->exemptions[i].version, version))
+            return true;
+    return false;
+}
+
+/* `block`: the row of an earlier verdict by age, `seen_ms`: since when it is known; either may be none. */
+static struct cooldown_verdict judge_age(const struct policy_view *v, const char *version, int64_t released_ms,
+                                         int64_t seen_ms, const struct policy_row *block, int64_t now)
+{
+    bool undated = block && !strcmp(block->reason, "UNKNOWN_AGE");
+
+    if (released_ms <= 0 && block && !undated)
+        released_ms = block->released_ms; /* upstream said it once */
+    if (!seen_ms && undated)
+        seen_ms = block->released_ms;
+    struct cooldown_ruling r = cooldown_rule_judge(&v->rule, released_ms, seen_ms, now);
+    if (r.allowed)
         return (struct cooldown_verdict){ .allowed = true };
-    if (released_ms <= 0)
-        return (struct cooldown_verdict){ .reason = "UNKNOWN_AGE" };
-    if (released_ms > now + COOLDOWN_AGE_MOST_MS) /* upstream says what it likes: no overflow */
-        released_ms = now + COOLDOWN_AGE_MOST_MS;
-    if (released_ms + rule->age_ms <= now)
-        return (struct cooldown_verdict){ .allowed = true };
-    return (struct cooldown_verdict){ false, !recorded, "TOO_YOUNG", released_ms + rule->age_ms };
+    if (r.unseen)
+        policy_view_note(v, version);
+    return (struct cooldown_verdict){
+        .reason = r.reason, .until_ms = r.until_ms,
+        .record = !block || block->until_ms <= now || strcmp(block->reason, r.reason),
+        .since_ms = released_ms > 0 ? released_ms : seen_ms > 0 ? seen_ms : now,
+    };
 }
 
 struct cooldown_verdict policy_verdict_of(const struct policy_view *v, const char *version,
                                           int64_t released_ms, int64_t now)
 {
     unsigned n;
-    const struct policy_row *row = rows_of(v, version, &n), *by_age = NULL;
+    int64_t seen_ms = 0, until;
+    const struct policy_row *row = rows_of(v, version, &n), *block = NULL;
 
     for (unsigned i = 0; i < n; i++) {
         if (row[i].allowed)
             return (struct cooldown_verdict){ .allowed = true };
-        if (row[i].by_age)
-            by_age = &row[i];
-        else if (row[i].until_ms > now)
-            return (struct cooldown_verdict){ false, false, row[i].reason, row[i].until_ms };
+        if (row[i].seen_ms) {
+            seen_ms = row[i].seen_ms;
+        } else if (row[i].by_age) {
+            block = &row[i];
+        } else if (row[i].until_ms > now) {
+            until = row[i].until_ms >= COOLDOWN_FOREVER_MS ? 0 : row[i].until_ms;
+            return (struct cooldown_verdict){ .reason = row[i].reason, .until_ms = until };
+        }
     }
-    if (released_ms <= 0 && by_age)
-        released_ms = by_age->released_ms;
-    return judge_age(&v->rule, released_ms, by_age && by_age->until_ms > now, now);
+    if (exempt(v, version, now))
+        return (struct cooldown_verdict){ .allowed = true };
+    return judge_age(v, version, released_ms, seen_ms, block, now);
 }
 
 struct policy_verdict_of policy_judge(const struct policy_view *v, const char *version, int64_t released_ms)
@@ -74,6 +97,7 @@ void cooldown_decide(struct registry *r, struct arena *a, const struct repo *rep
     *ret = policy_verdict_of(v, version, released_ms, clock_wall_ms());
     if (ret->reason)
         ret->reason = arena_strdup(a, ret->reason);
+    policy_view_flush(r->worker, v);
     policy_view_release(v);
 }
 
@@ -84,7 +108,7 @@ static void on_recorded(struct proposal *p)
 }
 
 void policy_record(struct worker *w, const struct repo *repo, const char *package, const char *version,
-                   int64_t released_ms, const struct cooldown_verdict *verdict)
+                   const struct cooldown_verdict *verdict)
 {
     struct proposal *p;
 
@@ -96,19 +120,72 @@ void policy_record(struct worker *w, const struct repo *repo, const char *packag
         .op = "cooldown.block", .home = &w->loop, .on_done = on_recorded,
         .args = json_pack("{s:I, s:s, s:s, s:s, s:I, s:I}", "repo_id", (json_int_t)repo->id, "package",
                           package, "version", version, "reason", verdict->reason, "released_ms",
-                          (json_int_t)released_ms, "until_ms", (json_int_t)verdict->until_ms),
+                          (json_int_t)verdict->since_ms, "until_ms", (json_int_t)verdict->until_ms),
     };
     cluster_propose(w->cluster, p);
 }
 
-enum err policy_refuse(struct why *why, const char *package, const char *version,
-                       const struct cooldown_verdict *verdict)
-{
-    char until[32];
+/* --- for people --- */
 
-    if (!verdict->until_ms)
-        return fail(why, ERR_FORBIDDEN, "%.80s %.60s is blocked (%s); an administrator can unblock it",
-                    package, version, verdict->reason);
-    return fail(why, ERR_FORBIDDEN, "%.80s %.60s is blocked (%s) until %s; an administrator can unblock it",
-                package, version, verdict->reason, clock_rfc3339(verdict->until_ms, until));
+/* "2d 5h", "5h 12m", "12m"; less than a minute is one. */
+static const char *span(int64_t ms, char ret[32])
+{
+    long long minutes = ms > 60000 ? (long long)((ms + 59999) / 60000) : 1, hours = minutes / 60;
+
+    if (hours >= 24)
+        snprintf(ret, 32, hours % 24 ? "%lldd %lldh" : "%lldd", hours / 24, hours % 24);
+    else if (hours)
+        snprintf(ret, 32, minutes % 60 ? "%lldh %lldm" : "%lldh", hours, minutes % 60);
+    else
+        snprintf(ret, 32, "%lldm", minutes);
+    return ret;
+}
+
+/* What is known of its age. */
+static void say_age(const struct policy_view *v, const struct cooldown_verdict *verdict, int64_t now,
+                    char *ret, size_t size)
+{
+    char time[32];
+
+    if (!verdict->since_ms)
+        *ret = 0;
+    else if (!strcmp(verdict->reason, "FROZEN"))
+        snprintf(ret, size, ", released after the freeze of %.10s", clock_rfc3339(v->rule.frozen_ms, time));
+    else if (!strcmp(verdict->reason, "UNKNOWN_AGE"))
+        snprintf(ret, size, ", its release date is not known");
+    else if (verdict->since_ms > now)
+        snprintf(ret, size, ", released %.10s", clock_rfc3339(verdict->since_ms, time));
+    else
+        snprintf(ret, size, ", released %s ago", span(now - verdict->since_ms, time));
+}
+
+enum err policy_refuse(struct why *why, const struct policy_view *v, const char *package,
+                       const char *version, const struct cooldown_verdict *verdict)
+{
+    char age[64], left[32], date[32], until[80] = "";
+    int64_t now = clock_wall_ms();
+
+    say_age(v, verdict, now, age, sizeof age);
+    if (verdict->until_ms)
+        snprintf(until, sizeof until, ", %s left, until %s", span(verdict->until_ms - now, left),
+                 clock_rfc3339(verdict->until_ms, date));
+    return fail(why, ERR_FORBIDDEN, "%.40s %.24s is blocked (%.16s%s%s); to release it ask %.80s", package,
+                version, verdict->reason, age, until, v->contact ? v->contact : "an administrator");
+}
+
+enum err policy_enforce(struct worker *w, const struct repo *repo, const char *package, const char *version,
+                        int64_t released_ms, struct why *why, int64_t *ret_until_ms)
+{
+    struct policy_view *v = policy_view_get(w->registry, repo, package);
+    struct cooldown_verdict verdict = policy_verdict_of(v, version, released_ms, clock_wall_ms());
+    enum err e = OK;
+
+    if (!verdict.allowed) {
+        policy_record(w, repo, package, version, &verdict);
+        *ret_until_ms = verdict.until_ms;
+        e = policy_refuse(why, v, package, version, &verdict);
+    }
+    policy_view_flush(w, v);
+    policy_view_release(v);
+    return e;
 }

@@ -16,20 +16,14 @@ static void change_until(struct flight *f, void *arg)
 enum err flight_judge(struct flight *f, int64_t released_ms, struct why *why)
 {
     const struct repo *repo = flight_repo(f);
-    struct cooldown_verdict verdict;
-    struct policy_view *v;
-    enum err e = OK;
+    int64_t until_ms = 0;
+    enum err e;
 
     if (!repo || !f->order.package || !f->order.version)
         return OK;
-    v = policy_view_get(f->worker->registry, repo, f->order.package);
-    verdict = policy_verdict_of(v, f->order.version, released_ms, clock_wall_ms());
-    if (!verdict.allowed) {
-        policy_record(f->worker, repo, f->order.package, f->order.version, released_ms, &verdict);
-        flight_changed(f, change_until, &verdict.until_ms);
-        e = policy_refuse(why, f->order.package, f->order.version, &verdict);
-    }
-    policy_view_release(v);
+    e = policy_enforce(f->worker, repo, f->order.package, f->order.version, released_ms, why, &until_ms);
+    if (e)
+        flight_changed(f, change_until, &until_ms);
     return e;
 }
 

@@ -84,19 +84,6 @@ static enum err cache_check(const json_t *cache, struct why *why)
     return e;
 }
 
-static enum err cooldown_check(const json_t *cooldown, struct why *why)
-{
-    static const char *const keys[] = { "duration", NULL };
-    const json_t *duration = json_object_get(cooldown, "duration");
-    enum err e = object_check(cooldown, "cooldown", keys, why);
-    int64_t ms;
-
-    if (!e && duration && !cooldown_parse_age(json_string_value(duration), &ms))
-        e = fail(why, ERR_BAD_REQUEST, "'cooldown.duration' must be a duration like \"7d\" or \"P7D\", in "
-                 "whole minutes");
-    return e;
-}
-
 static enum err group_check(const json_t *repo, struct why *why)
 {
     const json_t *order = json_object_get(repo, "order"), *open = json_object_get(repo, "allow_upstream");
@@ -138,7 +125,7 @@ enum err repository_check(const json_t *repo, const char *const *more, struct wh
         return OK;
     if ((e = upstream_check(repo, why)) || (e = cache_check(json_object_get(repo, "cache"), why)))
         return e;
-    return cooldown_check(json_object_get(repo, "cooldown"), why);
+    return cooldown_own_check(json_object_get(repo, "cooldown"), why);
 }
 
 /* --- reading --- */

@@ -87,28 +87,16 @@ static int64_t released_of(struct worker *w, struct arena *a, const struct repo 
 static enum err judge_cached(struct worker *w, struct arena *a, const struct repo *repo,
                              const struct file_want *want, struct why *why, int64_t *ret_until_ms)
 {
-    struct cooldown_verdict verdict = { .allowed = true };
-    int64_t now = clock_wall_ms(), released = 0;
     struct policy_view *v;
-    enum err e = OK;
+    bool idle;
 
     if (!want->package || !want->version || repository_kind(repo) != REPO_PROXY)
         return OK;
     v = policy_view_get(w->registry, repo, want->package);
-    if (!policy_view_idle(v)) {
-        verdict = policy_verdict_of(v, want->version, 0, now);
-        if (!verdict.allowed && !verdict.until_ms) { /* the age is what matters */
-            released = released_of(w, a, repo, want->path);
-            verdict = policy_verdict_of(v, want->version, released, now);
-        }
-    }
-    if (!verdict.allowed) {
-        policy_record(w, repo, want->package, want->version, released, &verdict);
-        *ret_until_ms = verdict.until_ms;
-        e = policy_refuse(why, want->package, want->version, &verdict);
-    }
+    idle = policy_view_idle(v);
     policy_view_release(v);
-    return e;
+    return idle ? OK : policy_enforce(w, repo, want->package, want->version,
+                                      released_of(w, a, repo, want->path), why, ret_until_ms);
 }
 
 /* Answers if the bytes are here and may be had. *ret_err: they are here, and may not. */

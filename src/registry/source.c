@@ -241,6 +241,7 @@ void source_free(struct source *s)
 {
     if (!s)
         return;
+    policy_view_flush(s->worker, s->policy);
     policy_view_release(s->policy);
     free(s->data);
     arena_release(&s->arena);

@@ -19,7 +19,7 @@ static const struct watched {
     { "token", GEN_USER, FIRST_TEXT },     { "role", GEN_POLICY, WHOLE },
     { "setting", GEN_POLICY, WHOLE },      { "signing_key", GEN_POLICY, WHOLE },
     { "repository", GEN_REPO, WHOLE },     { "storage_alias", GEN_REPO, WHOLE },
-    { "cooldown_exemption", GEN_POLICY, WHOLE },
+    { "cooldown_exemption", GEN_POLICY, WHOLE }, { "cooldown_seen", GEN_COOLDOWN, INT_AND_TEXT },
     { "auth_provider", GEN_POLICY, WHOLE }, { "user_mfa", GEN_USER, FIRST_TEXT },
     { "upstream", GEN_UPSTREAM, INT_AND_TEXT }, { "fetch_claim", GEN_CLAIM, INT_AND_TEXT },
     { "upstream_purge", GEN_PURGE, FIRST_INT }, { "cooldown_block", GEN_COOLDOWN, INT_AND_TEXT },

@@ -3,6 +3,7 @@
 #include "fx_registry.h"
 
 #include "pantera/meta_cooldown.h"
+#include "src/registry/policy_view.h"
 
 #define DAY_MS (24ll * 3600 * 1000)
 
@@ -129,12 +130,116 @@ static void a_lists_block_is_not_a_matter_of_age(void **state)
     assert_true(decide("6", old).allowed);
 }
 
+/* --- views: what they say at another time, and how it is said --- */
+
+static struct {
+    const char *package, *version;
+    int64_t released, now;
+    struct cooldown_verdict verdict;
+    struct why why;
+} looked;
+
+static void look_on_loop(struct fx_registry *f)
+{
+    struct policy_view *v = policy_view_get(f->worker.registry, registry_repo(f->worker.registry, "central"),
+                                            looked.package);
+    looked.verdict = policy_verdict_of(v, looked.version, looked.released, looked.now);
+    looked.why.text[0] = 0;
+    if (!looked.verdict.allowed)
+        assert_int_equal(policy_refuse(&looked.why, v, looked.package, looked.version, &looked.verdict),
+                         ERR_FORBIDDEN);
+    policy_view_flush(&f->worker, v);
+    policy_view_release(v);
+}
+
+static struct cooldown_verdict look(const char *package, const char *version, int64_t released, int64_t now)
+{
+    looked.package = package;
+    looked.version = version;
+    looked.released = released;
+    looked.now = now;
+    fx_on_loop(&fx, look_on_loop);
+    return looked.verdict;
+}
+
+static void an_unknown_age_begins_when_it_is_seen(void **state)
+{
+    int64_t now = clock_wall_ms();
+    configure("{\"enabled\": true, \"minimum_allowed_age\": \"7d\"}");
+    struct cooldown_verdict v = look("a:b", "1", 0, now);
+    assert_string_equal(v.reason, "UNKNOWN_AGE");
+    assert_int_equal(v.until_ms, now + 7 * DAY_MS);
+    for (int i = 0; i < 500 && !fx_int(&fx, "SELECT count(*) FROM cooldown_seen WHERE key = 'a.b'"); i++)
+        usleep(10000);
+    int64_t seen = fx_int(&fx, "SELECT seen_ms FROM cooldown_seen WHERE key = 'a.b' AND version = '1'");
+    assert_true(seen >= now && seen < now + 10000);
+    assert_int_equal(look("a:b", "1", 0, now + DAY_MS).until_ms, seen + 7 * DAY_MS);
+    assert_true(look("a:b", "1", 0, seen + 7 * DAY_MS).allowed);
+    assert_false(look("a:b", "2", 0, seen + 7 * DAY_MS).allowed); /* another */
+    assert_true(look("a:b", "1", now - 8 * DAY_MS, now).allowed); /* upstream knows better */
+    configure("{\"unknown\": \"allow\"}");
+    assert_true(look("a:b", "3", 0, now).allowed);
+    assert_false(look("a:b", "3", now, now).allowed);
+    configure("{\"unknown\": \"block\"}");
+    assert_false(look("a:b", "1", 0, now + 900 * DAY_MS).allowed);
+    assert_int_equal(looked.verdict.until_ms, 0);
+}
+
+static void exempt(const char *package, const char *version, int64_t until)
+{
+    assert_int_equal(fx_propose(&fx, "cooldown.exempt",
+                                json_pack("{s:s, s:s, s:s, s:s, s:I}", "repo", "central", "package", package,
+                                          "version", version, "reason", "ours", "until_ms",
+                                          (json_int_t)until)), OK);
+}
+
+static void exemptions_pass_until_they_end(void **state)
+{
+    int64_t now = clock_wall_ms();
+    configure("{\"enabled\": true, \"minimum_allowed_age\": \"7d\"}");
+    assert_false(look("org.ours:lib", "1.0", now, now).allowed);
+    exempt("org.ours:*", "1.*", now + DAY_MS);
+    assert_true(look("org.ours:lib", "1.0", now, now).allowed);
+    assert_true(look("org.ours.lib", "1.0", 0, now).allowed);
+    assert_false(look("org.ours:lib", "2.0", now, now).allowed);
+    assert_false(look("org.theirs:lib", "1.0", now, now).allowed);
+    assert_false(look("org.ours:lib", "1.0", now, now + DAY_MS).allowed); /* it has ended */
+    configure("{\"frozen_at\": \"2020-01-01\"}");
+    assert_true(look("org.ours:lib", "1.0", now, now).allowed);
+    assert_string_equal(look("org.ours:lib", "2.0", now, now).reason, "FROZEN");
+    block("1.0", "MALWARE", now, 0);
+    exempt("com.example*", "*", 0);
+    assert_false(look("com.example:lib", "1.0", 1, now).allowed); /* no pardon for what a list names */
+    assert_true(look("com.example:lib", "1.1", now, now).allowed);
+}
+
+static void a_block_says_why_how_long_and_whom_to_ask(void **state)
+{
+    int64_t now = clock_wall_ms();
+    configure("{\"enabled\": true, \"minimum_allowed_age\": \"7d\"}");
+    look("left:pad", "1.3.0", now - 2 * DAY_MS, now);
+    assert_non_null(strstr(looked.why.text, "left:pad 1.3.0 is blocked (TOO_YOUNG, released 2d"));
+    assert_non_null(strstr(looked.why.text, " ago, 5d left, until 20"));
+    assert_non_null(strstr(looked.why.text, "to release it ask an administrator"));
+    configure("{\"release_contact\": \"#supply-chain, or security@example.com\", \"frozen_at\": \"2020-02-03\"}");
+    look("left:pad", "1.3.0", now - 2 * DAY_MS, now);
+    assert_string_equal(looked.why.text, "left:pad 1.3.0 is blocked (FROZEN, released after the freeze of "
+                        "2020-02-03); to release it ask #supply-chain, or security@example.com");
+    look("left:pad", "9", 0, now);
+    assert_non_null(strstr(looked.why.text, "(UNKNOWN_AGE, its release date is not known)"));
+    block("1.0", "MALWARE", now, now + 90 * 60000);
+    look("com.example:lib", "1.0", 1, now);
+    assert_non_null(strstr(looked.why.text, "com.example:lib 1.0 is blocked (MALWARE, 1h 30m left, until 2"));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, start, stop)
     const struct CMUnitTest tests[] = {
         TEST(age_is_judged_by_the_configuration_of_now), TEST(what_has_no_date_is_not_old),
         TEST(an_unblock_wins_and_stays), TEST(a_lists_block_is_not_a_matter_of_age),
+        TEST(an_unknown_age_begins_when_it_is_seen), TEST(exemptions_pass_until_they_end),
+        TEST(a_block_says_why_how_long_and_whom_to_ask),
     };
     log_init(LOG_WARN, 0);
     work_pool_start(2);
