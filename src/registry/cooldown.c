@@ -37,8 +37,9 @@ static bool exempt(const struct policy_view *v, const char *version, int64_t now
 }
 
 /* `block`: the row of an earlier verdict by age, `seen_ms`: since when it is known; either may be none. */
-static struct cooldown_verdict judge_age(const struct policy_view *v, const char *version, int64_t released_ms,
-                                         int64_t seen_ms, const struct policy_row *block, int64_t now)
+static struct cooldown_verdict judge_age(const struct policy_view *v, const char *version,
+                                         int64_t released_ms, int64_t seen_ms,
+                                         const struct policy_row *block, int64_t now)
 {
     bool undated = block && !strcmp(block->reason, "UNKNOWN_AGE");
 

@@ -221,7 +221,8 @@ static void a_block_says_why_how_long_and_whom_to_ask(void **state)
     assert_non_null(strstr(looked.why.text, "left:pad 1.3.0 is blocked (TOO_YOUNG, released 2d"));
     assert_non_null(strstr(looked.why.text, " ago, 5d left, until 20"));
     assert_non_null(strstr(looked.why.text, "to release it ask an administrator"));
-    configure("{\"release_contact\": \"#supply-chain, or security@example.com\", \"frozen_at\": \"2020-02-03\"}");
+    configure("{\"release_contact\": \"#supply-chain, or security@example.com\", "
+              "\"frozen_at\": \"2020-02-03\"}");
     look("left:pad", "1.3.0", now - 2 * DAY_MS, now);
     assert_string_equal(looked.why.text, "left:pad 1.3.0 is blocked (FROZEN, released after the freeze of "
                         "2020-02-03); to release it ask #supply-chain, or security@example.com");

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests to remotes: no way into networks that are not listed, by name, redirect or token service;
+credentials for the remote alone; the settings of http_client, in force on every node at once; the breaker."""
+import socket
+import threading
+import time
+
+import pytest
+
+from pantera import wait_until
+from test_proxy import figure_of, put_proxy, settled
+from upstream import Upstream
+
+
+@pytest.fixture(name="up")
+def _up():
+    upstream = Upstream()
+    yield upstream
+    upstream.close()
+
+
+class Forbidden:
+    """A service of the operator's network, that listens; `touched` says whether anybody connected."""
+
+    def __init__(self, address="127.0.0.2"):
+        self.socket = socket.create_server((address, 0))
+        self.socket.setblocking(False)
+        self.url = f"http://{address}:{self.socket.getsockname()[1]}"
+
+    def touched(self):
+        try:
+            self.socket.accept()[0].close()
+            return True
+        except BlockingIOError:
+            return False
+
+
+def test_forbidden_networks(make_node, up):
+    node = make_node(config={"http_client": {"allow_upstreams": ["127.0.0.1"]}})
+    admin, inside = node.admin(), Forbidden()
+    assert admin.must("GET", "/settings")["http_client"]["allow_upstreams"] == ["127.0.0.1"]
+    up.files["x"] = b"outside"
+    port = inside.url.rsplit(":", 1)[1]
+    for n, url in enumerate((inside.url, f"http://[::ffff:127.0.0.2]:{port}", f"http://127.2:{port}",
+                             f"http://0x7f000002:{port}")):
+        put_proxy(admin, f"in{n}", url)
+        r = admin.repo("GET", f"/in{n}/x")
+        assert r.status == 502 and b"allow_upstreams" in r.body, (url, r)
+    put_proxy(admin, "mirror", up.url)
+    up.faults["away"] = up.redirect(inside.url + "/secret")
+    r = admin.repo("GET", "/mirror/away")
+    assert r.status == 502 and b"allow_upstreams" in r.body and b"127.0.0.2" not in r.body, r
+    up.faults["token"] = up.status(401, {"WWW-Authenticate": f'Bearer realm="{inside.url}/token"'})
+    assert admin.repo("GET", "/mirror/token").status == 502
+    up.faults["file"] = up.redirect("file:///etc/passwd")
+    assert admin.repo("GET", "/mirror/file").status == 502
+    assert not inside.touched()
+    assert admin.get("/mirror/x").body == b"outside"
+    blocked = 'pantera_upstream_requests_total{remote="%s",result="blocked"}' % inside.url
+    assert figure_of(admin, blocked) == 3  # spelled in three ways
+    # a name is judged by the address that it has
+    node = make_node(config={"http_client": {"allow_upstreams": []}})
+    admin = node.admin()
+    put_proxy(admin, "name", f"http://localhost:{up.port}")
+    asked = up.count()
+    assert b"allow_upstreams" in admin.repo("GET", "/name/x").body
+    assert up.count() == asked
+    for bad in ("ftp://127.0.0.1/", "file:///etc/", "http://u:p@127.0.0.1/", "//127.0.0.1", 7):
+        repo = {"type": "file-proxy", "storage": "default", "remotes": [{"url": bad}]}
+        assert admin.api("PUT", "/repositories/bad", {"repo": repo}).status == 400, bad
+
+
+def test_credentials_stay(make_node, up):
+    admin, other = make_node().admin(), Upstream()
+    try:
+        other.files["x"] = b"there"
+        repo = {"type": "file-proxy", "storage": "default",
+                "remotes": [{"url": up.url, "username": "robot", "password": "secret"}]}
+        admin.must("PUT", "/repositories/mirror", {"repo": repo})
+        up.faults["x"] = up.redirect(other.url + "/x")
+        assert admin.get("/mirror/x").body == b"there"
+        assert up.log[-1][2]["Authorization"].startswith("Basic ")
+        assert "Authorization" not in other.log[-1][2]
+        # a registry's token flow: the remote's own realm gets them, and the token is kept
+        other.files["token?service=s&scope=a%3Apull&account=robot"] = b'{"token": "t1", "expires_in": 300}'
+        challenge = f'Bearer realm="{other.url}/token",service="s",scope="a:pull"'
+        answer = up.status(401, {"WWW-Authenticate": challenge})
+
+        def registry(h):
+            if h.headers.get("Authorization") == "Bearer t1":
+                h.answer(200, b"layer")
+            else:
+                answer(h)
+        for name in ("v/a/blobs/1", "v/a/blobs/2"):
+            up.faults[name] = registry
+            assert admin.get(f"/mirror/{name}").body == b"layer"
+        assert other.log[-1][2]["Authorization"].startswith("Basic ")
+        assert up.count("v/a/blobs/1") == 2 and up.count("v/a/blobs/2") == 1
+        assert sum(1 for _, path, _ in other.log if path.startswith("token")) == 1
+    finally:
+        other.close()
+
+
+def timed(client, path):
+    began = time.monotonic()
+    r = client.repo("GET", path)
+    return r, time.monotonic() - began
+
+
+def test_settings_hold_at_once_on_every_node(cluster, up):
+    a, b, c = (node.admin() for node in cluster.nodes)
+    put_proxy(a, "mirror", up.url, cache={"negative": {"enabled": False}})
+    up.files["x"] = b"x"
+    up.faults["moved"] = up.redirect("/x")
+    a.must("PUT", "/settings/http_client", {"follow_redirects": False})
+    r = settled(b, "/mirror/moved", 5)
+    assert r.status == 502 and b"redirect" in r.body
+    c.must("PUT", "/settings/http_client", {"follow_redirects": None})
+    assert settled(b, "/mirror/moved").body == b"x"
+    # until an answer begins
+    up.faults["slow"] = lambda h: (time.sleep(2), h.answer(200, b"late"))
+    b.must("PUT", "/settings/http_client", {"proxy_timeout": "300ms"})
+    r, took = timed(c, "/mirror/slow")
+    assert r.status == 504 and took < 1.9, (r, took)
+    b.must("PUT", "/settings/http_client", {"proxy_timeout": None})
+    assert settled(c, "/mirror/slow").body == b"late"
+    # places and their queue
+    for name in ("1", "2", "3"):
+        up.files[name] = name.encode()
+    c.must("PUT", "/settings/http_client", {"max_connections_per_destination": 1,
+                                            "max_requests_queued_per_destination": 0})
+    up.gate = threading.Event()
+    got = []
+    first = threading.Thread(target=lambda: got.append(a.at(cluster.nodes[0]).repo("GET", "/mirror/1")))
+    first.start()
+    wait_until("the first is there", lambda: up.count("1") == 1)
+    r, took = timed(a, "/mirror/2")
+    assert r.status == 503 and b"wait" in r.body and took < 5, r
+    b.must("PUT", "/settings/http_client", {"max_requests_queued_per_destination": 5,
+                                            "connection_acquire_timeout": "300ms"})
+    r, took = timed(a, "/mirror/2")
+    assert r.status == 503 and 0.25 < took < 5, (r, took)
+    b.must("PUT", "/settings/http_client", {"max_connections_per_destination": 2})
+    second = threading.Thread(target=lambda: got.append(a.at(cluster.nodes[0]).repo("GET", "/mirror/3")))
+    second.start()
+    wait_until("there is room for it", lambda: up.count("3") == 1)
+    assert up.count("2") == 0
+    up.gate.set()
+    first.join(20)
+    second.join(20)
+    assert sorted(r.body for r in got) == [b"1", b"3"]
+
+
+def test_breaker(make_node, up):
+    """A remote that fails is left alone, told by name; one that asks for time gets it; both come back."""
+    admin = make_node().admin()
+    put_proxy(admin, "mirror", up.url)
+    up.files["x"] = b"x"
+    for n in range(5):
+        up.faults[f"bad{n}"] = up.status(500)
+        assert admin.repo("GET", f"/mirror/bad{n}").status == 502
+    asked, state = up.count(), 'pantera_upstream_breaker_state{remote="%s"}' % up.url
+    r = admin.repo("GET", "/mirror/x")
+    assert r.status == 503 and b"500" in r.body and up.count() == asked, r
+    assert figure_of(admin, state) == 2
+    assert settled(admin, "/mirror/x").body == b"x" and figure_of(admin, state) == 0
+    up.faults["much"] = up.status(429, {"Retry-After": "2"})
+    assert admin.repo("GET", "/mirror/much").status == 503
+    asked = up.count()
+    began = time.monotonic()
+    up.files["y"] = b"y"
+    r = admin.repo("GET", "/mirror/y")
+    assert r.status == 503 and up.count() == asked, r
+    assert settled(admin, "/mirror/y").body == b"y" and time.monotonic() - began > 1.5
+    assert figure_of(admin, 'pantera_upstream_requests_total{remote="%s",result="not_asked"}' % up.url) > 0
