@@ -196,3 +196,27 @@ def test_configured_index(admin, tools):
     figure(f"pypi proxy: {count} packages, {asked:.0f} upstream requests in {cold:.1f} s; the tree again "
            f"through a group: {requests_of(admin, 'real') - asked:.0f} in {time.monotonic() - began:.1f} s")
     assert requests_of(admin, "real") < asked * 1.3
+
+
+def test_three_nodes(make_cluster, tools, up, tmp_path):
+    """Any node will do: one upstream request for each thing, whoever asks where; what is unblocked on one node
+    is installed through another at once."""
+    offer(up, tmp_path, "lib", {"1.0": 100, "1.1": 1})
+    offer(up, tmp_path, "dep", {"2.0": 50})
+    nodes = make_cluster().nodes
+    admins = [nodes[0].admin()]
+    admins += [admins[0].at(n) for n in nodes[1:]]
+    put_proxy(admins[0], "mirror", up.url + "/simple", cooldown={"duration": "P7D"})
+    put_repo(admins[1], "own")
+    put_repo(admins[2], "all", "pypi-group", members=["own", "mirror"])
+    tools.twine(url(admins[1], "own"), wheel(tmp_path, "app", "1.0", ["lib", "dep"]))
+    for n, node in enumerate(nodes):
+        (tools.pip, tools.uv)[n % 2](f"n{n}", index(node, "all"), "app")
+        assert tools.installed(f"n{n}") == {"app": "1.0", "lib": "1.0", "dep": "2.0"}
+    assert all(up.count(path) == 1 for path in up.files if "lib-1.1" not in path), up.log
+    admins[1].must("POST", "/repositories/mirror/cooldown/unblock", {"artifact": "lib", "version": "1.1"})
+    tools.uv("n4", index(nodes[2], "all"), "app")
+    assert tools.installed("n4")["lib"] == "1.1"
+    tools.twine(url(admins[0], "own"), wheel(tmp_path, "lib", "0.1"))  # ours from now on
+    tools.uv("n5", index(nodes[1], "all"), "app")
+    assert tools.installed("n5")["lib"] == "0.1"

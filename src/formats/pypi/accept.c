@@ -70,6 +70,14 @@ static int liking(const char *accept, const char *type)
     return weight;
 }
 
+/* In a query a '+' is a blank to some, and everybody writes these types with one. */
+static bool is_format(const char *format, const char *type)
+{
+    while (*type && (*format == *type || (*format == ' ' && *type == '+')))
+        format++, type++;
+    return !*format && !*type;
+}
+
 const char *pypi_variant(const char *accept, const char *format)
 {
     const char *variant = NULL;
@@ -78,7 +86,7 @@ const char *pypi_variant(const char *accept, const char *format)
     for (unsigned i = 0; i < OFFERS; i++) {
         int w;
         if (format) {
-            if (!strcmp(format, offers[i].type))
+            if (is_format(format, offers[i].type))
                 return offers[i].variant;
             continue;
         }

@@ -46,6 +46,21 @@ char *pypi_name_normal(struct arena *a, const char *name)
     return ret;
 }
 
+/* Is `length` bytes of `name`, made normal, `project`? Takes no memory: pages hold many names. */
+static bool same_name(const char *project, const char *name, size_t length)
+{
+    const char *at = project;
+
+    for (size_t i = 0; i < length; i++) {
+        char c = sign(name[i]) ? '-' : lower(name[i]);
+        if (c == '-' && at > project && at[-1] == '-')
+            continue;
+        if (*at++ != c)
+            return false;
+    }
+    return !*at;
+}
+
 /* The length of `name`'s end if it is `suffix` in any case; else 0. */
 static size_t ends(const char *name, const char *suffix)
 {
@@ -91,7 +106,7 @@ static bool wheel_parse(struct arena *a, const char *project, const char *name, 
         return false;
     if (n == 5 && !(dash[1][1] >= '0' && dash[1][1] <= '9')) /* a build tag begins with a digit */
         return false;
-    if (strcmp(pypi_name_normal(a, arena_strndup(a, name, (size_t)(dash[0] - name))), project))
+    if (!same_name(project, name, (size_t)(dash[0] - name)))
         return false;
     ret->kind = PYPI_WHEEL;
     ret->zip = true;
@@ -100,21 +115,28 @@ static bool wheel_parse(struct arena *a, const char *project, const char *name, 
     return version_of(a, dash[0] + 1, (size_t)(dash[1] - dash[0] - 1), true, &ret->version);
 }
 
+enum { LOOSE_TRIES = 8 }; /* "1.0.macosx-10.9-x86_64-py3.7" has six */
+
 /* name-version, where both may hold '-': the project says where the name ends. `loose`: something may follow
  * the version after a '-' or a '.' (eggs, installers). */
 static bool named_parse(struct arena *a, const char *project, const char *name, size_t length,
                         bool loose, struct pypi_file *ret)
 {
-    for (size_t i = 1; i + 1 < length; i++) {
-        if (name[i] != '-' || strcmp(pypi_name_normal(a, arena_strndup(a, name, i)), project))
-            continue;
-        if (version_of(a, name + i + 1, length - i - 1, false, &ret->version))
-            return true;
-        for (size_t end = length; loose && end > i + 2; end--)
-            if ((name[end - 1] == '-' || name[end - 1] == '.') &&
-                version_of(a, name + i + 1, end - i - 2, false, &ret->version))
+    unsigned tries = loose ? LOOSE_TRIES : 0;
+    size_t i = 1;
+
+    while (i + 1 < length && (name[i] != '-' || !same_name(project, name, i)))
+        i++;
+    if (i + 1 >= length)
+        return false;
+    if (version_of(a, name + i + 1, length - i - 1, false, &ret->version))
+        return true;
+    for (size_t end = length; tries && end > i + 2; end--)
+        if (name[end - 1] == '-' || name[end - 1] == '.') {
+            tries--;
+            if (version_of(a, name + i + 1, end - i - 2, false, &ret->version))
                 return true;
-    }
+        }
     return false;
 }
 

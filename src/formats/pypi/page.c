@@ -86,17 +86,18 @@ struct join {
     int64_t valid_until_ms;
     unsigned good;
     bool legacy;
+    struct arena scratch;        /* for one file: pages hold many */
 };
 
 /* The version that a file is of, as it stands in its path. */
-static const char *version_of(const struct join *j, const struct page_source *s, const json_t *file)
+static const char *version_of(struct join *j, const struct page_source *s, const json_t *file)
 {
     const char *said = json_string_value(json_object_get(file, "version"));
     struct pypi_file parsed;
 
     if (s->ours && said)
         return said;
-    return pypi_file_parse(j->q->arena, j->q->project,
+    return pypi_file_parse(&j->scratch, j->q->project,
                            json_string_value(json_object_get(file, "filename")), &parsed)
                ? parsed.version.text
                : "unknown";
@@ -128,11 +129,11 @@ static void copy(json_t *to, const json_t *from, const char *key)
 }
 
 /* What we pass on of a file, and where it is here. */
-static json_t *entry_of(const struct join *j, const json_t *file, const char *version)
+static json_t *entry_of(struct join *j, const json_t *file, const char *version)
 {
     const char *name = json_string_value(json_object_get(file, "filename"));
     json_t *entry = json_object(), *metadata = json_object_get(file, "core-metadata");
-    struct arena *a = j->q->arena;
+    struct arena *a = &j->scratch;
 
     if (!metadata)
         metadata = json_object_get(file, "dist-info-metadata");
@@ -188,6 +189,7 @@ static void join_files(struct join *j, const struct page_source *s, const json_t
         join_releases(j, page);
     json_array_foreach (json_object_get(page, "files"), i, file) {
         const char *name = json_string_value(json_object_get(file, "filename"));
+        arena_reset(&j->scratch);
         const char *version = version_of(j, s, file);
         if (json_object_get(j->seen, name) || !allowed(j, s, file, version))
             continue;
@@ -226,6 +228,7 @@ enum err page_compose(const struct page_request *q, const struct page_source *so
                       .legacy = !strncmp(q->variant, "legacy", 6) };
     enum err e = OK, failed = OK;
 
+    arena_init(&j.scratch);
     for (unsigned i = 0; i < count; i++) {
         json_t *page;
         enum err one =
@@ -244,6 +247,7 @@ enum err page_compose(const struct page_request *q, const struct page_source *so
         *ret_valid_until_ms = j.valid_until_ms;
         e = join_write(&j, ret, why);
     }
+    arena_release(&j.scratch);
     json_decref(j.page);
     json_decref(j.files);
     json_decref(j.seen);

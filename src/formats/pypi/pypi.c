@@ -35,7 +35,8 @@ void pypi_fail(struct http_request *req, enum err e, const struct why *why)
     const char *head, *body;
 
     /* What needs a challenge or a Retry-After, and what is ours alone to know. */
-    if (status == 401 || status == 429 || status >= 500 || http_reply_started(req)) {
+    if ((status >= 500 && status != 502 && status != 504) || status == 401 || status == 429 ||
+        http_reply_started(req)) {
         api_fail(req, e, why);
         return;
     }

@@ -359,6 +359,7 @@ static enum err part_begin(const struct multipart_part *part, void *arg, struct 
 {
     struct upload *u = arg;
     const struct repo *repo;
+    enum err e;
 
     u->in_content = !strcmp(part->name, "content");
     if (!u->in_content) {
@@ -373,6 +374,10 @@ static enum err part_begin(const struct multipart_part *part, void *arg, struct 
     if (!repo || repo->id != u->repo_id)
         return fail(why, ERR_NOT_FOUND, "the repository does not exist any more");
     u->file_name = arena_strdup(&u->arena, part->file_name);
+    /* Clients send the file last: what can't become one is not stored first. */
+    if (form_text(&u->form, "name") && form_text(&u->form, "version") &&
+        (e = form_facts(&u->form, &u->arena, u->file_name, &u->facts, why)))
+        return e;
     u->file = stage_new(u->worker, repo, -1, -1, DIGEST_SHA256 | DIGEST_MD5);
     return OK;
 }

@@ -212,6 +212,7 @@ static void clients_get_the_form_they_like(void **state)
         { "*/*;q=0.1,text/html;q=0", NULL, "json" }, { "text/*", NULL, "html" },
         { "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", NULL, "html" },
         { "text/html", "application/vnd.pypi.simple.latest+json", "json" }, { NULL, "x", NULL },
+        { NULL, "application/vnd.pypi.simple.v1 json", "json" },
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
