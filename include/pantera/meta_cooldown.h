@@ -58,7 +58,8 @@ json_t *cooldown_config_describe(const json_t *config);
 bool cooldown_parse_age(const char *text, int64_t *ret_ms); /* whole minutes, at least one */
 char *cooldown_format_age(int64_t age_ms, char ret_text[32]);
 
-/* The one spelling of a package's name that is compared: maven's group:artifact is group.artifact. */
+/* The one spelling of a package's name that is compared: maven's group:artifact is group.artifact, Python's
+ * are in their normal form. */
 const char *cooldown_key(struct arena *a, const char *type, const char *package);
 
 struct cooldown_state {

@@ -22,8 +22,18 @@
 
 const char *cooldown_key(struct arena *a, const char *type, const char *package)
 {
-    char *key;
+    char *key, *to;
 
+    if (strncmp(type, "pypi", 4) == 0) { /* PEP 503: of any spelling */
+        key = to = arena_strdup(a, package);
+        for (const char *c = package; *c; c++) {
+            bool sign = strchr("-_.", *c) != NULL;
+            if (!sign || to == key || to[-1] != '-')
+                *to++ = sign ? '-' : *c >= 'A' && *c <= 'Z' ? (char)(*c + 32) : *c;
+        }
+        *to = 0;
+        return key;
+    }
     if (strncmp(type, "maven", 5) != 0 && strncmp(type, "gradle", 6) != 0)
         return package;
     key = arena_strdup(a, package);

@@ -199,8 +199,8 @@ def test_configured_index(admin, tools):
 
 
 def test_three_nodes(make_cluster, tools, up, tmp_path):
-    """Any node will do: one upstream request for each thing, whoever asks where; what is unblocked on one node
-    is installed through another at once."""
+    """Any node will do: one upstream request for each thing, whoever asks where; what is unblocked on one
+    node is installed through another at once."""
     offer(up, tmp_path, "lib", {"1.0": 100, "1.1": 1})
     offer(up, tmp_path, "dep", {"2.0": 50})
     nodes = make_cluster().nodes
@@ -214,7 +214,8 @@ def test_three_nodes(make_cluster, tools, up, tmp_path):
         (tools.pip, tools.uv)[n % 2](f"n{n}", index(node, "all"), "app")
         assert tools.installed(f"n{n}") == {"app": "1.0", "lib": "1.0", "dep": "2.0"}
     assert all(up.count(path) == 1 for path in up.files if "lib-1.1" not in path), up.log
-    admins[1].must("POST", "/repositories/mirror/cooldown/unblock", {"artifact": "lib", "version": "1.1"})
+    release = {"artifact": "LIB", "version": "1.1"}
+    admins[1].must("POST", "/repositories/mirror/cooldown/unblock", release)
     tools.uv("n4", index(nodes[2], "all"), "app")
     assert tools.installed("n4")["lib"] == "1.1"
     tools.twine(url(admins[0], "own"), wheel(tmp_path, "lib", "0.1"))  # ours from now on

@@ -149,6 +149,7 @@ static void files_tell_their_version(void **state)
         { "foo-bar", "Foo.Bar-1.0-1-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
           "1.0", PYPI_WHEEL },
         { "foo", "foo-1.0+local_1-py2.py3-none-any.whl", "1.0+local.1", PYPI_WHEEL },
+        { "foo", "foo-1.0_1-py3-none-any.whl", "1.0.post1", PYPI_WHEEL },
         { "foo-bar", "foo_bar-1.0.tar.gz", "1.0", PYPI_SDIST },
         { "foo-bar", "foo-bar-1.0-1.zip", "1.0.post1", PYPI_SDIST },
         { "foo-2", "foo-2-3.zip", "3", PYPI_SDIST },

@@ -333,6 +333,7 @@ static void an_unblock_stays_in_both_spellings(void **state)
     assert_int_equal(fx_run(&fx, "cooldown.unblock", json_pack("{s:s, s:s}", "repo", "central",
                                                                "package", "p"), NULL), ERR_BAD_REQUEST);
     assert_string_equal(cooldown_key(&fx.arena, "npm-proxy", "@a:b/c"), "@a:b/c");
+    assert_string_equal(cooldown_key(&fx.arena, "pypi-proxy", "Some_.Lib-9"), "some-lib-9");
 }
 
 static void unblock_all_allows_what_was_there(void **state)
