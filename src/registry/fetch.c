@@ -9,6 +9,7 @@
  * into a scratch file without a name that followers read. Upstream waits while either is full. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -39,6 +40,25 @@ void scratch_unref(struct scratch *s)
     free(s);
 }
 
+/* A folder that is missing is our trouble, not "not found". */
+static void scratch_fail(struct scratch_job *j, const char *text)
+{
+    enum err e = err_from_errno(errno);
+
+    j->err = fail(&j->why, e == ERR_NO_SPACE ? e : ERR_IO, "%s", text);
+}
+
+static int scratch_named(const char *folder)
+{
+    char path[1200];
+    int n = snprintf(path, sizeof path, "%s/scratch-XXXXXX", folder), fd;
+
+    if (n < 0 || (size_t)n >= sizeof path || (fd = mkostemp(path, O_CLOEXEC)) < 0)
+        return -1;
+    unlink(path);
+    return fd;
+}
+
 static int scratch_open(struct scratch_job *j)
 {
     struct scratch *s = j->file;
@@ -46,8 +66,10 @@ static int scratch_open(struct scratch_job *j)
 
     if (fd < 0 && errno == ENOENT && (mkdir(s->folder, 0755) == 0 || errno == EEXIST))
         fd = open(s->folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) /* not every file system has such files */
+        fd = scratch_named(s->folder);
     if (fd < 0)
-        j->err = fail(&j->why, err_from_errno(errno), "no scratch file can be made in the cache folder");
+        scratch_fail(j, "no scratch file can be made in the cache folder");
     s->fd = fd;
     return fd;
 }
@@ -64,7 +86,7 @@ static void scratch_run(struct work *work)
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
-            j->err = fail(&j->why, err_from_errno(errno), "the scratch file can't be written");
+            scratch_fail(j, "the scratch file can't be written");
             return;
         }
         done += (size_t)n;
@@ -325,6 +347,11 @@ static void on_staged(struct stage *s, enum err e, const struct why *why, void *
     flight_pump(f);
 }
 
+static void change_until(struct flight *f, void *arg)
+{
+    f->view.until_ms = *(const int64_t *)arg;
+}
+
 static void note_worst(struct flight *f, enum err e, const struct why *why)
 {
     if (f->some_failed)
@@ -372,6 +399,9 @@ static void on_done(struct upstream_request *r)
                  why_text(&why, r->err));
         flight_end(f, r->err ? r->err : ERR_UPSTREAM, &why);
     } else {
+        int64_t until_ms = clock_wall_ms() + r->retry_after_ms;
+        if (r->err == ERR_UNAVAILABLE && r->retry_after_ms > 0 && !f->some_failed)
+            flight_changed(f, change_until, &until_ms);
         if (r->outcome != UPSTREAM_NOT_FOUND)
             note_worst(f, r->err && r->err != ERR_NOT_FOUND ? r->err : ERR_UPSTREAM, &why);
         flight_again(f, OK, NULL);

@@ -120,6 +120,8 @@ struct warm_entry {
     struct arena arena;
     int fd;                                /* of the whole object, or -1 */
     const char *etag, *content_type, *last_modified;
+    int64_t released_ms;                   /* of a proxy's: while released_stamp holds (serve.c) */
+    uint64_t released_stamp;
     char *head;                            /* of a 200 with the whole object */
     size_t head_size;
 };

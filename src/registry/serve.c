@@ -9,9 +9,11 @@
 #include <string.h>
 
 #include "pantera/clock.h"
+#include "pantera/gen.h"
 #include "pantera/limits.h"
 #include "pantera/meta_upstream.h"
 #include "pantera/text.h"
+#include "src/registry/age.h"
 #include "src/registry/flight.h"
 #include "src/registry/members.h"
 #include "src/registry/policy_view.h"
@@ -25,6 +27,11 @@ struct chase {                   /* what the flight holds; gone with it or with 
     struct serve *serve;
 };
 
+struct aging {                   /* the index is asked about a cached file */
+    struct serve *serve;         /* NULL: the request is gone */
+    int64_t repo_id;
+};
+
 struct serve {                   /* the request's memory */
     struct http_request *req;
     struct worker *worker;
@@ -34,6 +41,8 @@ struct serve {                   /* the request's memory */
     struct members members;
     unsigned at;
     struct chase *chase;
+    struct aging *aging;
+    int64_t age_of, aged_ms;     /* of which member's file it is known; what the index said */
     /* what went wrong so far: the worst counts */
     enum err err;
     struct why why;
@@ -64,7 +73,7 @@ static void serve_fail(struct serve *s)
     int64_t now = clock_wall_ms();
     char text[24];
 
-    if (s->err == ERR_FORBIDDEN && s->until_ms > now) { /* RFC 9110 §10.2.3 */
+    if ((s->err == ERR_FORBIDDEN || s->err == ERR_UNAVAILABLE) && s->until_ms > now) { /* RFC 9110 §10.2.3 */
         snprintf(text, sizeof text, "%lld", (long long)((s->until_ms - now + 999) / 1000));
         http_set_header(s->req, "Retry-After", text);
     }
@@ -75,68 +84,121 @@ static void serve_fail(struct serve *s)
 
 /* --- what is there --- */
 
-/* When upstream released it, as the proxy learned it; 0: it did not. */
-static int64_t released_of(struct worker *w, struct arena *a, const struct repo *repo, const char *path)
+/* When upstream released it, as the proxy learned it; 0: it did not. Kept beside what else is known of it. */
+static int64_t released_of(struct worker *w, struct arena *a, struct warm_entry *e)
 {
+    uint64_t stamp = gen_get(GEN_UPSTREAM, e->hash) + 1; /* before the row is read; 0 means never */
     struct upstream_row row;
 
-    return upstream_row_get(w->reader, a, repo->id, path, &row) ? 0 : row.released_ms;
+    if (e->released_stamp != stamp) {
+        e->released_ms = upstream_row_get(w->reader, a, e->repo_id, e->path, &row) ? 0 : row.released_ms;
+        e->released_stamp = stamp;
+    }
+    return e->released_ms;
 }
 
-/* Cached bytes are judged too: what was allowed when they came may be blocked now. */
-static enum err judge_cached(struct worker *w, struct arena *a, const struct repo *repo,
-                             const struct file_want *want, struct why *why, int64_t *ret_until_ms)
+enum judged { JUDGED_ALLOWED, JUDGED_BLOCKED, JUDGED_ASK };
+
+/* Cached bytes are judged too: what was allowed when they came may be blocked now. `told_ms`: what the index says,
+ * -1: it does not, 0: it was not asked. */
+static enum judged judge_cached(struct worker *w, struct arena *a, const struct repo *repo,
+                                const struct file_want *want, struct warm_entry *entry, int64_t told_ms,
+                                struct why *why, int64_t *ret_until_ms)
 {
-    struct policy_view *v;
-    bool idle;
+    struct policy_view *v = policy_view_get(w->registry, repo, want->package);
+    bool idle = policy_view_idle(v), dated = v->rule.enabled;
+    int64_t released_ms = told_ms > 0 ? told_ms : 0;
 
-    if (!want->package || !want->version || repository_kind(repo) != REPO_PROXY)
-        return OK;
-    v = policy_view_get(w->registry, repo, want->package);
-    idle = policy_view_idle(v);
     policy_view_release(v);
-    return idle ? OK : policy_enforce(w, repo, want->package, want->version,
-                                      released_of(w, a, repo, want->path), why, ret_until_ms);
+    if (idle)
+        return JUDGED_ALLOWED;
+    if (!released_ms)
+        released_ms = released_of(w, a, entry);
+    if (!released_ms && !told_ms && dated && want->index && want->locate)
+        return JUDGED_ASK;
+    return policy_enforce(w, repo, want->package, want->version, released_ms, why, ret_until_ms)
+               ? JUDGED_BLOCKED : JUDGED_ALLOWED;
 }
 
-/* Answers if the bytes are here and may be had. *ret_err: they are here, and may not. */
-static bool get_cached(struct http_request *req, const struct repo *repo, const struct file_want *want,
-                       registry_fail_cb *failed, enum err *ret_err, struct why *why, int64_t *ret_until_ms)
+enum cached { CACHED_NONE, CACHED_ANSWERED, CACHED_BLOCKED, CACHED_ASK };
+
+/* Answers if the bytes are here and may be had. ASK: when their age is known. */
+static enum cached get_cached(struct http_request *req, const struct repo *repo, const struct file_want *want,
+                              int64_t told_ms, registry_fail_cb *failed, struct why *why,
+                              int64_t *ret_until_ms)
 {
     struct worker *w = worker_of(req);
     bool proxy = repository_kind(repo) == REPO_PROXY;
+    enum judged judged;
     struct warm_entry *entry;
     struct registry_as as = { want->content_type, NULL };
 
-    *ret_err = OK;
-    if (proxy && want->package) {
+    if (proxy && want->package && want->version) {
         if (entry_get(w->registry, repo->id, want->path, &entry))
-            return false;
+            return CACHED_NONE;
+        judged = judge_cached(w, &req->arena, repo, want, entry, told_ms, why, ret_until_ms);
         warm_release(entry);
-        if ((*ret_err = judge_cached(w, &req->arena, repo, want, why, ret_until_ms)))
-            return false;
+        if (judged)
+            return judged == JUDGED_ASK ? CACHED_ASK : CACHED_BLOCKED;
     }
     if (!registry_get_as(req, repo, want->path, !proxy && want->content_type
                          ? arena_memdup(&req->arena, &as, sizeof as) : NULL, failed))
-        return false;
+        return CACHED_NONE;
     if (proxy)
         figure_add(repo, FIGURE_HIT, 1);
-    return true;
+    return CACHED_ANSWERED;
 }
 
-static bool serve_cached(struct serve *s)
+static void serve_cached(struct serve *s);
+
+static void on_age(int64_t released_ms, void *arg)
 {
-    for (unsigned i = 0; i < s->members.count; i++) {
-        const struct repo *repo = member_repo(s->worker->registry, &s->members.list[i]);
+    struct aging *aging = arg;
+    struct serve *s = aging->serve;
+
+    if (s) {
+        s->aging = NULL;
+        s->age_of = aging->repo_id;
+        s->aged_ms = released_ms > 0 ? released_ms : -1; /* asked: there is no answer */
+        serve_cached(s);
+    }
+    free(aging);
+}
+
+static void serve_age(struct serve *s, const struct repo *repo)
+{
+    s->aging = calloc(1, sizeof *s->aging);
+    check(s->aging);
+    *s->aging = (struct aging){ s, repo->id };
+    age_learn(s->worker, repo, &s->want, on_age, s->aging);
+}
+
+/* From member `at` on: one that has it. None: upstream is asked, from the first. */
+static void serve_cached(struct serve *s)
+{
+    for (; s->at < s->members.count; s->at++) {
+        const struct repo *repo = member_repo(s->worker->registry, &s->members.list[s->at]);
         struct why why = { "" };
         int64_t until_ms = 0;
-        enum err e = OK;
-        if (repo && get_cached(s->req, repo, &s->want, s->failed, &e, &why, &until_ms))
-            return true;
-        if (e)
-            serve_note(s, e, &why, until_ms);
+        if (!repo)
+            continue;
+        switch (get_cached(s->req, repo, &s->want, s->age_of == repo->id ? s->aged_ms : 0, s->failed, &why,
+                           &until_ms)) {
+        case CACHED_ANSWERED:
+            return;
+        case CACHED_ASK:
+            serve_age(s, repo);
+            return;
+        case CACHED_BLOCKED:
+            s->members.list[s->at].proxy = false; /* its upstream is no way around */
+            serve_note(s, ERR_FORBIDDEN, &why, until_ms);
+            break;
+        case CACHED_NONE:
+            break;
+        }
     }
-    return false;
+    s->at = 0;
+    serve_upstream(s);
 }
 
 /* --- following a flight --- */
@@ -152,7 +214,11 @@ static void chase_end(struct serve *s)
 
 static void on_request_end(void *arg)
 {
-    chase_end(arg);
+    struct serve *s = arg;
+
+    chase_end(s);
+    if (s->aging)
+        s->aging->serve = NULL;
 }
 
 static void serve_pump(struct serve *s, const struct flight_view *v);
@@ -218,13 +284,15 @@ static void serve_landed(struct serve *s)
     const struct repo *repo = member_repo(s->worker->registry, &s->members.list[s->at]);
     struct why why = { "" };
     int64_t until_ms = 0;
-    enum err e = OK;
+    enum cached what = CACHED_NONE;
+    enum err e = ERR_FORBIDDEN;
 
     chase_end(s);
-    if (repo && (e = judge_cached(s->worker, &s->req->arena, repo, &s->want, &why, &until_ms)) == OK &&
-        registry_get(s->req, repo, s->want.path, s->failed))
+    if (repo)
+        what = get_cached(s->req, repo, &s->want, 0, s->failed, &why, &until_ms);
+    if (what == CACHED_ANSWERED)
         return;
-    if (!e)
+    if (what == CACHED_NONE)
         e = fail(&why, ERR_NOT_FOUND, "'%.200s' not found", s->want.path);
     serve_next(s, e, &why, until_ms);
 }
@@ -276,6 +344,26 @@ static void serve_join(struct serve *s, const struct repo *repo)
     flight_join(s->worker, repo, &o, &s->chase->follower);
 }
 
+/* Known to be blocked without a look at upstream: a list says so, or an earlier look. */
+static bool serve_blocked(struct serve *s, const struct repo *repo)
+{
+    const char *package = s->want.package, *version = s->want.version;
+    struct cooldown_verdict verdict = { .allowed = true };
+    struct policy_view *v;
+    struct why why;
+
+    if (!package || !version)
+        return false;
+    v = policy_view_get(s->worker->registry, repo, package);
+    for (unsigned i = 0; i < v->count && verdict.allowed; i++)
+        if (!v->rows[i].seen_ms && !strcmp(v->rows[i].version, version))
+            verdict = policy_verdict_of(v, version, 0, clock_wall_ms());
+    if (!verdict.allowed && strcmp(verdict.reason, "UNKNOWN_AGE"))
+        serve_note(s, policy_refuse(&why, v, package, version, &verdict), &why, verdict.until_ms);
+    policy_view_release(v);
+    return !verdict.allowed && strcmp(verdict.reason, "UNKNOWN_AGE");
+}
+
 /* From member `at` on: the first whose upstream is worth asking. */
 static void serve_upstream(struct serve *s)
 {
@@ -288,6 +376,8 @@ static void serve_upstream(struct serve *s)
             figure_add(repo, FIGURE_NEGATIVE, 1);
             continue;
         }
+        if (serve_blocked(s, repo))
+            continue;
         serve_join(s, repo);
         return;
     }
@@ -324,21 +414,12 @@ static struct serve *serve_new(struct http_request *req, const struct repo *repo
 void registry_file(struct http_request *req, const struct repo *repo, const struct file_want *want,
                    registry_fail_cb *failed)
 {
-    enum repo_kind kind = repository_kind(repo);
     struct why why = { "" };
     int64_t until_ms = 0;
-    enum err e = OK;
-    struct serve *s;
 
-    if (kind != REPO_GROUP && get_cached(req, repo, want, failed, &e, &why, &until_ms))
+    /* The warm way, without a copy of anything. */
+    if (repository_kind(repo) != REPO_GROUP &&
+        get_cached(req, repo, want, 0, failed, &why, &until_ms) == CACHED_ANSWERED)
         return;
-    s = serve_new(req, repo, want, failed);
-    if (e)
-        serve_note(s, e, &why, until_ms);
-    if (e || (kind == REPO_GROUP && serve_cached(s)) || kind == REPO_LOCAL) {
-        if (e || kind == REPO_LOCAL)
-            serve_fail(s);
-        return;
-    }
-    serve_upstream(s);
+    serve_cached(serve_new(req, repo, want, failed));
 }

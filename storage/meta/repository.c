@@ -85,9 +85,19 @@ static const json_t *members_of(const json_t *config)
     return json_object_get(json_object_get(config, "repo"), "members");
 }
 
-/* Every member exists, and none leads back to `self`. */
-static enum err members_check(struct txn *t, const char *self, const json_t *config, unsigned depth,
-                              struct why *why)
+/* "npm-proxy" → "npm"; maven's and gradle's are one. */
+static const char *format_of(struct arena *a, const char *type)
+{
+    const char *dash = strrchr(type, '-');
+    bool kind = dash && (!strcmp(dash, "-proxy") || !strcmp(dash, "-group"));
+    const char *format = kind ? arena_strndup(a, type, (size_t)(dash - type)) : type;
+
+    return !strcmp(format, "gradle") ? "maven" : format;
+}
+
+/* Every member exists, speaks the group's protocol, and none leads back to `self`. */
+static enum err members_check(struct txn *t, const char *self, const char *type, const json_t *config,
+                              unsigned depth, struct why *why)
 {
     const json_t *members = members_of(config), *member;
     size_t i;
@@ -108,8 +118,11 @@ static enum err members_check(struct txn *t, const char *self, const json_t *con
                 return fail(why, ERR_BAD_REQUEST, "member repository '%s' does not exist", name);
             continue;
         }
+        if (depth == 0 && strcmp(format_of(txn_arena(t), type), format_of(txn_arena(t), row.type)))
+            return fail(why, ERR_BAD_REQUEST, "member '%.100s' is of type %s, which a %s can't hold", name,
+                        row.type, type);
         inner = json_loads(row.config, 0, NULL);
-        e = members_check(t, self, inner, depth + 1, why);
+        e = members_check(t, self, type, inner, depth + 1, why);
         json_decref(inner);
         if (e)
             return e;
@@ -195,7 +208,7 @@ enum err op_repo_put(struct txn *t, const json_t *args, json_t **ret_result, str
         goto out;
     id = exists ? row.id : counter_next(t, "repository");
     if ((e = storage_check(t, id, arg_text(args, "storage"), why)) ||
-        (e = members_check(t, name, config, 0, why)))
+        (e = members_check(t, name, type, config, 0, why)))
         goto out;
     if (exists)
         old = json_loads(row.config, 0, NULL);

@@ -73,6 +73,9 @@ def test_nested_and_circular(make_node, up):
     for name, member in (("g1", "g2"), ("g3", "g3")):
         bad = {"repo": {"type": "file-group", "members": [member]}}
         assert admin.api("PUT", f"/repositories/{name}", bad).status == 400
+    admin.must("PUT", "/repositories/mvn", {"repo": {"type": "maven", "storage": "default"}})
+    other = {"repo": {"type": "file-group", "members": ["mvn"]}}
+    assert admin.api("PUT", "/repositories/g4", other).status == 400
     # read on the group is enough, and needed
     admin.put_role("only-group", {"g2": ["read"]})
     admin.put_user("ann", roles=["only-group"])

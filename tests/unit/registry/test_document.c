@@ -23,6 +23,13 @@ static void up_set(const char *text)
     pthread_mutex_unlock(&lock);
 }
 
+static void up_echo(struct http_request *req, char *data, size_t size, enum err e, void *arg)
+{
+    (void)arg;
+    http_set_header(req, "ETag", "\"echo\"");
+    http_reply(req, e ? 400 : 418, http_header(req, "content-type"), data, size);
+}
+
 static void up_answer(struct http_request *req, const char *path)
 {
     const char *match = http_header(req, "if-none-match");
@@ -35,6 +42,8 @@ static void up_answer(struct http_request *req, const char *path)
     snprintf(etag, sizeof etag, "\"%llx\"", (unsigned long long)hash_text(text));
     if (down) {
         http_reply(req, 500, NULL, "down", 4);
+    } else if (!strcmp(path, "echo")) {
+        http_body_collect(req, 1000, up_echo, NULL);
     } else if (!strncmp(path, "bytes/", 6)) {
         http_reply(req, 200, NULL, path + 6, strlen(path + 6));
     } else if (strcmp(path, "lib.idx") || !*text) {
@@ -115,6 +124,8 @@ static void on_request(struct http_request *req)
     repo = registry_repo(worker_of(req)->registry, name);
     if (!repo) {
         fx_failed(req, ERR_NOT_FOUND, NULL);
+    } else if (!strcmp(slash, "/-/echo")) {
+        registry_forward(req, repo, "echo", 100, fx_failed);
     } else if (req->method == HTTP_M_PUT) {
         registry_put(req, repo, slash + 1, NULL, 0, fx_put_done);
     } else if (strstr(t, ".idx")) {
@@ -303,6 +314,58 @@ static void cooldown_holds_at_the_index_and_at_the_bytes(void **state)
     expect("mirror/lib/2", 200, "two");
 }
 
+static void age_of_a_cached_file_is_learned_when_it_matters(void **state)
+{
+    char text[256];
+
+    (void)state;
+    proxy_put("mirror", "1h");
+    snprintf(text, sizeof text, "1 1000 bytes/one\n2 %lld bytes/two\n", (long long)clock_wall_ms());
+    up_set(text);
+    expect("mirror/lib/1", 200, "one");
+    expect("mirror/lib/2", 200, "two");
+    fx_await(&fx, "SELECT count(*) FROM upstream WHERE released_ms > 0", 2);
+    for (int i = 1; i <= 2; i++) { /* as if they had come before anybody looked at ages */
+        snprintf(text, sizeof text, "lib/%d", i);
+        json_t *args = json_pack("{s:I, s:s, s:{s:s, s:i}}", "repo_id",
+                                 (json_int_t)fx_int(&fx, "SELECT id FROM repository WHERE name = 'mirror'"),
+                                 "path", text, "upstream", "remote", "x", "released_ms", 0);
+        assert_int_equal(fx_propose(&fx, "upstream.seen", args), OK);
+    }
+    assert_int_equal(fx_propose(&fx, "cooldown.config", json_pack("{s:{s:b, s:s}}", "patch", "enabled", 1,
+                                                                  "minimum_allowed_age", "7d")), OK);
+    int before = asked;
+    expect("mirror/lib/1", 200, "one");
+    expect("mirror/lib/2", 403, NULL);
+    fx_await(&fx, "SELECT count(*) FROM upstream WHERE released_ms > 0", 2);
+    expect("mirror/lib/1", 200, "one");
+    expect("mirror/lib/2", 403, NULL);
+    assert_int_equal(asked, before);
+}
+
+static void forward_passes_an_answer_on(void **state)
+{
+    struct fx_answer a;
+
+    (void)state;
+    proxy_put("mirror", "1h");
+    repo_put("all", "file-group", "{\"members\": [\"files\", \"mirror\"]}");
+    a = fx_http(&fx, "POST", "all/-/echo", "Content-Type: a/b\r\n", "hello", 5);
+    assert_int_equal(a.status, 418);
+    assert_string_equal(a.body, "hello");
+    assert_non_null(strstr(a.head, "Content-Type: a/b\r\n"));
+    assert_non_null(strstr(a.head, "etag: \"echo\"\r\n"));
+    free(a.raw);
+    char big[200];
+    memset(big, 'x', sizeof big);
+    a = fx_http(&fx, "POST", "mirror/-/echo", "", big, sizeof big);
+    assert_int_equal(a.status, 413);
+    free(a.raw);
+    assert_int_equal(fx_status(&fx, "POST", "files/-/echo", "", "x"), 404);
+    down = true;
+    assert_int_equal(fx_status(&fx, "POST", "mirror/-/echo", "", "x"), 500);
+}
+
 static void url_resolve_follows_the_rfc(void **state)
 {
     static const char *const cases[][3] = { /* RFC 3986 §5.4 */
@@ -339,6 +402,8 @@ int main(void)
         TEST(document_of_a_group_is_the_union_but_for_hosted_names),
         TEST(file_is_where_the_index_says),
         TEST(cooldown_holds_at_the_index_and_at_the_bytes),
+        TEST(age_of_a_cached_file_is_learned_when_it_matters),
+        TEST(forward_passes_an_answer_on),
         cmocka_unit_test(url_resolve_follows_the_rfc),
     };
     int failed;
