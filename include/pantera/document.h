@@ -108,7 +108,8 @@ struct document {
 void registry_document(struct http_request *req, const struct repo *repo, const struct document *d,
                        registry_fail_cb *failed);
 /* The composed bytes instead of an answer; borrowed until `done` returns. For formats that look things up
- * in an index of their own (dist-tags, latest). `done` is not called when the request ends first. */
+ * in an index of their own (dist-tags, latest). `done` comes once, maybe inside the call; not when the
+ * request ends first. */
 typedef void document_cb(struct http_request *req, enum err e, const struct why *why, const char *data,
                          size_t size, void *arg);
 void registry_document_read(struct http_request *req, const struct repo *repo, const struct document *d,

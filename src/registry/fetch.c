@@ -441,7 +441,7 @@ static void flight_next(struct flight *f)
 {
     const struct repo *repo = flight_repo(f);
     const struct repo_rules *rules = repo ? &repo_entry_of(repo)->rules : NULL;
-    const char *headers[4] = { NULL };
+    const char *headers[5] = { NULL };
     unsigned n = 0;
     struct why why = { "" };
     enum err e;
@@ -459,6 +459,7 @@ static void flight_next(struct flight *f)
     f->canceled = f->paused = f->good_head = f->refused = false;
     if (f->order.accept)
         headers[n++] = arena_printf(&f->arena, "Accept: %s", f->order.accept);
+    headers[n++] = "Accept-Encoding: identity"; /* the bytes themselves: digests are of those */
     conditions_add(f, headers, &n);
     f->request = (struct upstream_request){
         .remote = remote, .path = f->facts.url ? f->facts.url : f->order.url_path, .headers = headers,

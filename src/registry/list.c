@@ -1,26 +1,89 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/registry/list.c: children of a folder. The lease is the caller's to check, as for all reading. */
-#include "src/registry/internal.h"
+#include <stdlib.h>
+#include <string.h>
 
-enum err registry_list(struct registry *r, struct arena *a, const struct repo *repo,
-                       const char *folder, const char *after, unsigned limit,
-                       struct registry_entry **ret, unsigned *ret_count, bool *ret_more)
+#include "src/registry/members.h"
+
+static enum err list_one(struct registry *r, struct arena *a, int64_t repo_id, const char *folder,
+                         const char *after, unsigned limit, struct registry_entry **ret, unsigned *ret_count,
+                         bool *ret_more)
 {
     struct artifact_child *rows;
     struct registry_entry *entries;
     unsigned n;
-    enum err e = artifact_children(r->worker->reader, a, repo->id, folder, after, limit, &rows, &n,
-                                   ret_more);
+    enum err e = artifact_children(r->worker->reader, a, repo_id, folder, after, limit, &rows, &n, ret_more);
 
     if (e)
         return e;
     entries = arena_alloc(a, (n + 1) * sizeof *entries);
     for (unsigned i = 0; i < n; i++)
         entries[i] = (struct registry_entry){ .name = rows[i].name, .directory = rows[i].directory,
-                                              .hidden = rows[i].hidden,
-                                              .size = rows[i].size,
+                                              .hidden = rows[i].hidden, .size = rows[i].size,
                                               .modified_ms = rows[i].modified_ms };
     *ret = entries;
     *ret_count = n;
     return OK;
+}
+
+/* --- of a group: what its members have, each name once --- */
+
+/* In the order of paths: a folder's name has its slash. */
+static int compare_entries(const void *x, const void *y)
+{
+    const struct registry_entry *a = x, *b = y;
+    size_t n = strlen(a->name), m = strlen(b->name), least = n < m ? n : m;
+    int order = memcmp(a->name, b->name, least);
+    unsigned char next_a, next_b;
+
+    if (order)
+        return order;
+    next_a = (unsigned char)(n > least ? a->name[least] : a->directory ? '/' : 0);
+    next_b = (unsigned char)(m > least ? b->name[least] : b->directory ? '/' : 0);
+    return (int)next_a - (int)next_b;
+}
+
+static enum err list_group(struct registry *r, struct arena *a, const struct repo *repo, const char *folder,
+                           const char *after, unsigned limit, struct registry_entry **ret,
+                           unsigned *ret_count, bool *ret_more)
+{
+    struct registry_entry *all = NULL, *some;
+    unsigned count = 0, n = 0;
+    struct members members;
+    enum err e = ERR_NOT_FOUND;
+    bool more;
+
+    *ret_more = false;
+    members_of(r, a, repo, NULL, NULL, &members);
+    for (unsigned i = 0; i < members.count; i++) {
+        if (list_one(r, a, members.list[i].id, folder, after, limit, &some, &n, &more))
+            continue;
+        struct registry_entry *both = arena_alloc(a, (count + n + 1) * sizeof *both);
+        if (count)
+            memcpy(both, all, count * sizeof *both);
+        memcpy(both + count, some, n * sizeof *both);
+        all = both;
+        count += n;
+        *ret_more |= more;
+        e = OK;
+    }
+    if (e)
+        return *folder ? e : (*ret = arena_alloc(a, sizeof *all), *ret_count = 0, OK);
+    qsort(all, count, sizeof *all, compare_entries); /* not stable: of equal names any will do */
+    for (unsigned i = n = 0; i < count; i++)
+        if (!n || compare_entries(&all[n - 1], &all[i]))
+            all[n++] = all[i];
+    *ret_more |= n > limit;
+    *ret = all;
+    *ret_count = n < limit ? n : limit;
+    return OK;
+}
+
+enum err registry_list(struct registry *r, struct arena *a, const struct repo *repo,
+                       const char *folder, const char *after, unsigned limit,
+                       struct registry_entry **ret, unsigned *ret_count, bool *ret_more)
+{
+    if (repository_kind(repo) == REPO_GROUP)
+        return list_group(r, a, repo, folder, after, limit, ret, ret_count, ret_more);
+    return list_one(r, a, repo->id, folder, after, limit, ret, ret_count, ret_more);
 }

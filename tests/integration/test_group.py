@@ -58,6 +58,12 @@ def test_order_and_ownership(make_node, up):
         admin.must("DELETE", "/repositories/two/cache?path=z")
         assert admin.get("/all/z").body == b"z"
         assert admin.repo("PUT", "/all/x", b"x").status == 405
+        assert admin.repo("HEAD", "/all/z").status == 200 # answered when it has its name
+        # a folder lists what its members have
+        assert admin.get("/all/").body.decode().split() == ["own/", "x/", "y/", "z"]
+        assert admin.get("/all/own/").body.decode().split() == ["own/c", "own/d"]
+        assert admin.get("/all/?limit=2").body.decode().split() == ["own/", "x/"]
+        assert admin.get("/all/?limit=2&after=x/").body.decode().split() == ["y/", "z"]
     finally:
         second.close()
 

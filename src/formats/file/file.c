@@ -60,7 +60,7 @@ static const char *package_of(struct http_request *req, const char *path)
     return slash ? arena_strndup(&req->arena, path, (size_t)(slash - path)) : path;
 }
 
-/* Upstream's folders are its own: of a proxy only what is cached is listed, of a group nothing. */
+/* Upstream's folders are its own: of a proxy only what is cached is listed. */
 static void file_get_elsewhere(struct http_request *req, const struct repo *repo, const char *path)
 {
     struct file_want want = { .path = path, .digest_kinds = DIGEST_SHA256 | DIGEST_SHA1 | DIGEST_MD5,
@@ -69,8 +69,7 @@ static void file_get_elsewhere(struct http_request *req, const struct repo *repo
 
     if (n && path[n - 1] != '/')
         registry_file(req, repo, &want, api_fail);
-    else if (repository_kind(repo) == REPO_GROUP ||
-             !format_listing(req, repo, n ? arena_strndup(&req->arena, path, n - 1) : ""))
+    else if (!format_listing(req, repo, n ? arena_strndup(&req->arena, path, n - 1) : ""))
         api_fail_text(req, ERR_NOT_FOUND, "'%.200s' not found", path);
 }
 
