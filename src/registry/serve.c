@@ -99,8 +99,8 @@ static int64_t released_of(struct worker *w, struct arena *a, struct warm_entry 
 
 enum judged { JUDGED_ALLOWED, JUDGED_BLOCKED, JUDGED_ASK };
 
-/* Cached bytes are judged too: what was allowed when they came may be blocked now. `told_ms`: what the index says,
- * -1: it does not, 0: it was not asked. */
+/* Cached bytes are judged too: what was allowed when they came may be blocked now. `told_ms`: what the
+ * index says, -1: it does not, 0: it was not asked. */
 static enum judged judge_cached(struct worker *w, struct arena *a, const struct repo *repo,
                                 const struct file_want *want, struct warm_entry *entry, int64_t told_ms,
                                 struct why *why, int64_t *ret_until_ms)
