@@ -262,3 +262,34 @@ def test_configuration(make_node, up):
     assert up.log[-1][2]["Authorization"].startswith("Basic ")
     assert admin.api("DELETE", "/repositories/none/cache").status == 404
     assert admin.api("DELETE", "/repositories/files/cache").status == 400
+
+
+def test_an_index_is_asked_for_once_and_then_conditionally(cluster, up):
+    admin = cluster.node(1).admin()
+    repo = {"type": "pypi-proxy", "storage": "default", "remotes": [{"url": up.url + "/simple"}],
+            "cache": {"metadata": {"ttl": "1h"}}}
+    admin.must("PUT", "/repositories/py", {"repo": repo})
+    path = "simple/lib/"
+    up.files[path] = b'<html><body><a href="../../f/lib-1.0.tar.gz">lib-1.0.tar.gz</a></body></html>'
+    up.headers[path] = {"Content-Type": "text/html"}
+    up.gate = threading.Event()
+    started = threading.Timer(0.3, up.gate.set)
+    started.start()
+    answers = crowd(30, lambda i: settled(admin.at(cluster.nodes[i % 3]), f"/py/{path}", 60))
+    started.join()
+    assert all(b"lib-1.0.tar.gz" in r.body for r in answers)
+    assert up.count(path) == 1
+    # its time is over: each node asks whether it has changed, and none fetches it again
+    repo["cache"] = {"metadata": {"ttl": "0s"}}
+    admin.must("PUT", "/repositories/py", {"repo": repo})
+    for node in cluster.nodes:
+        assert settled(admin.at(node), f"/py/{path}").body == answers[0].body
+    with up.lock:
+        assert all("If-None-Match" in h for _, p, h in up.log[1:] if p == path)
+    up.files[path] = up.files[path].replace(b"1.0", b"1.1")
+    for node in cluster.nodes:
+        assert b"lib-1.1.tar.gz" in settled(admin.at(node), f"/py/{path}").body
+    up.close() # stale is better than nothing
+    for node in cluster.nodes:
+        assert b"lib-1.1.tar.gz" in settled(admin.at(node), f"/py/{path}").body
+        assert admin.at(node).repo("GET", "/py/simple/other/").status in (502, 503)
