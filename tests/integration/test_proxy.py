@@ -293,3 +293,16 @@ def test_an_index_is_asked_for_once_and_then_conditionally(cluster, up):
     for node in cluster.nodes:
         assert b"lib-1.1.tar.gz" in settled(admin.at(node), f"/py/{path}").body
         assert admin.at(node).repo("GET", "/py/simple/other/").status in (502, 503)
+
+
+def test_a_node_stops_while_it_fetches(make_node, up):
+    node = make_node()
+    admin = node.admin()
+    put_proxy(admin, "mirror", up.url)
+    up.faults["x"] = up.slow(os.urandom(3_000_000), 300, 0.1)
+    ask = f"GET /mirror/x HTTP/1.1\r\nHost: x\r\nAuthorization: {admin.authorization}\r\n\r\n".encode()
+    raw = socket.create_connection(("127.0.0.1", node.port))
+    raw.sendall(ask)
+    assert raw.recv(1000).startswith(b"HTTP/1.1 200")
+    raw.close()
+    assert node.stop() == 0
