@@ -197,6 +197,15 @@ def test_chunks_may_go_to_different_nodes(cluster, request):
     assert expect(b, "GET", r.headers["Location"], 200).body == parts[0] + parts[1]
 
 
+def test_chunks_are_joined_in_a_bucket(make_node, s3, s3_prefix):
+    c = make_node({"storage": s3.storage(s3_prefix)}).admin()
+    make_repo(c, "images")
+    parts = [random.Random(i).randbytes(700_000 + i) for i in range(3)]
+    whole = b"".join(parts)
+    assert upload_in_chunks([c], "images/a", parts, sha(whole)).status == 201
+    assert expect(c, "GET", f"/v2/images/a/blobs/{sha(whole)}", 200).body == whole
+
+
 def test_uploads_refuse_what_is_wrong(make_node):
     c = make_node().admin()
     make_repo(c, "images", **{"content-length-max": 100_000})
@@ -261,6 +270,8 @@ def test_manifests_are_checked_and_mounts_made(make_node):
     assert r.headers["Content-Type"] == "application/vnd.example.custom+json"
     assert code_of(expect(c, "PUT", "/v2/images/b/manifests/x", 404, index, {"Content-Type": OCI_INDEX})) \
         == "MANIFEST_BLOB_UNKNOWN"
+    make_repo(c, "sparse", **{"sparse-manifests": True})
+    push_manifest(c, "sparse/a", index, "index", OCI_INDEX)
     # Mounts: from another image and another repository; what is not there becomes an upload.
     layer = sha(b"one")
     for name in ("images/b", "other/c"):
@@ -342,6 +353,20 @@ def test_referrers_pushed_at_once_are_all_listed(cluster):
                       range(1, 24)))
     for c in clients:
         assert [d["digest"] for d in referrers(c, "images/a", digest).json()["manifests"]] == [sha(made[0])]
+    # A manifest that goes while it gets tags: each tag is there with it, or not at all.
+    one = push_image(clients[0], "images/b", "t0")
+
+    def race(i):
+        if i % 5 == 4:
+            call(clients[i % 3], "DELETE", f"/v2/images/b/manifests/{sha(one)}")
+        else:
+            push_manifest(clients[i % 3], "images/b", one, f"t{i}")
+    with concurrent.futures.ThreadPoolExecutor(5) as pool:
+        list(pool.map(race, range(30)))
+    there = call(clients[1], "GET", f"/v2/images/b/manifests/{sha(one)}").status
+    for tag in tags(clients[2], "images/b"):
+        expect(clients[0], "GET", f"/v2/images/b/manifests/{tag}", there)
+        assert there == 200
     # A moved tag is moved everywhere in the very next request.
     for i in range(6):
         push_manifest(clients[i % 3], "images/a", made[i], "moving")
@@ -402,9 +427,10 @@ def test_who_may_and_how_they_sign_in(make_node):
 def test_the_conformance_suite_passes(make_node, tmp_path):
     node = make_node()
     admin = node.admin()
-    make_repo(admin, "one")
+    make_repo(admin, "one", **{"sparse-manifests": True})
     make_repo(admin, "two")
-    settings = {"REGISTRY": f"127.0.0.1:{node.port}", "TLS": "disabled", "REPO1": "one/conformance/first",
+    settings = {"DATA_SPARSE": "true","REGISTRY": f"127.0.0.1:{node.port}", "TLS": "disabled",
+                "REPO1": "one/conformance/first",
                 "REPO2": "two/conformance/second", "USERNAME": USER, "PASSWORD": PASSWORD, "VERSION":
                 "1.1+dev", "RESULTS_DIR": str(tmp_path)}
     p = subprocess.run([os.environ["PANTERA_OCI_CONFORMANCE"]], cwd=tmp_path, capture_output=True, text=True,

@@ -174,10 +174,14 @@ static void docker_handle(struct http_request *req, const struct repo *repo, con
 
 static enum err docker_check(const json_t *repo_config, struct why *why)
 {
-    static const char *const keys[] = { "type", "storage", "content-length-max", "description" };
+    static const char *const keys[] = { "type", "storage", "content-length-max", "description",
+                                        "sparse-manifests" };
+    const json_t *sparse = json_object_get(repo_config, "sparse-manifests");
     const char *name;
     json_t *value;
 
+    if (sparse && !json_is_boolean(sparse))
+        return fail(why, ERR_BAD_REQUEST, "sparse-manifests is true or false");
     json_object_foreach ((json_t *)repo_config, name, value) {
         size_t i = 0;
         while (i < sizeof keys / sizeof *keys && strcmp(keys[i], name))

@@ -167,6 +167,12 @@ static bool is_there(struct push *p, const struct repo *repo, struct oci_referen
     return !registry_stat(registry, &p->arena, repo, reference_path(p, &p->arena, r), &stat);
 }
 
+/* The repository takes manifests before what they refer to, or without it. */
+static bool is_sparse(const struct repo *repo)
+{
+    return json_is_true(json_object_get(json_object_get(repo->config, "repo"), "sparse-manifests"));
+}
+
 /* False: a tag that stands for something else, which this user may not change. */
 static bool tags_free(struct push *p, const struct repo *repo)
 {
@@ -199,6 +205,8 @@ static bool push_check(struct push *p, const struct repo *repo)
         oci_fail(req, 400, "DIGEST_INVALID", "the manifest does not have the digest that it is pushed as");
         return false;
     }
+    if (is_sparse(repo))
+        p->m.reference_count = 0;
     for (unsigned i = 0; i < p->m.reference_count; i++)
         if (!is_there(p, repo, &p->m.references[i])) {
             oci_fail(req, 404, "MANIFEST_BLOB_UNKNOWN", "%s is not in '%.100s'",

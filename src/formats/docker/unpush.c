@@ -4,7 +4,8 @@
  * it.
  *
  *   LOAD the manifest → PARSE (pool): its subject → TAGS, in slices → COMMIT
- *                                                     ↑_________________|  a tag has moved */
+ *                                                     ↑_________________|  a tag has moved;
+ *                                                        at the end for tags that came meanwhile */
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +36,7 @@ struct unpush {
     enum err parsed;
     const char **tags, *after;
     unsigned tag_count, attempts;
-    bool more;
+    bool more, gone;             /* gone: it is; left are tags that came while others were looked for */
 };
 
 static const struct repo *repo_again(struct unpush *u)
@@ -68,7 +69,12 @@ static void on_committed(enum err e, const struct why *why, void *arg)
 {
     struct unpush *u = arg;
 
-    if ((e == ERR_PRECONDITION && ++u->attempts < ATTEMPTS) || (!e && u->more))
+    if (u->gone && (e == ERR_PRECONDITION || (!e && !u->more))) { /* or pushed anew, with its tags */
+        unpush_end(u, OK, NULL);
+        return;
+    }
+    u->gone = u->gone || (!e && !u->more);
+    if ((e == ERR_PRECONDITION && ++u->attempts < ATTEMPTS) || !e)
         tags_begin(u);
     else
         unpush_end(u, e, why);
@@ -80,7 +86,9 @@ static void add_names(void *arg, struct commit *c)
 
     for (unsigned i = 0; i < u->tag_count; i++)
         commit_delete(c, tag_path(&u->tags_arena, u->image, u->tags[i]), u->hex, true);
-    if (!u->more)
+    if (u->gone)
+        commit_expect(c, u->path, false, NULL);
+    else if (!u->more)
         commit_delete(c, u->path, u->hex, false);
 }
 
@@ -100,7 +108,11 @@ static void unpush_commit(struct unpush *u)
         unpush_end(u, ERR_NOT_FOUND, NULL);
         return;
     }
-    if (u->more || u->parsed || !u->m.has_subject) {
+    if (u->gone && u->tag_count == 0) {
+        unpush_end(u, OK, NULL);
+        return;
+    }
+    if (u->gone || u->more || u->parsed || !u->m.has_subject) {
         c = commit_new(u->worker, repo, u->req);
         add_names(u, c);
         commit_run(c, on_committed, u);
