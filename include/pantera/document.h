@@ -100,6 +100,10 @@ struct document {
     const char *variant;         /* what else the answer depends on ("json", "html", "abbreviated"); NULL:
                                     nothing */
     package_owns *owns;          /* NULL: as said above */
+    bool forever;                /* it never changes under its name: once cached,
+        upstream is not asked again */
+    const struct digest_values *expected; /* that its name says;
+        upstream's bytes are compared. NULL: nothing */
 };
 
 /* Answers `req` (ETag, conditions, HEAD; Cache-Control: no-cache) or calls `failed`: NOT_FOUND, UPSTREAM,

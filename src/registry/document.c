@@ -295,6 +295,7 @@ static struct gather *gather_new(struct http_request *req, const struct repo *re
     g->document.url_path = d->url_path ? arena_strdup(a, d->url_path) : NULL;
     g->document.accept = d->accept ? arena_strdup(a, d->accept) : NULL;
     g->document.variant = d->variant ? arena_strdup(a, d->variant) : NULL;
+    g->document.expected = d->expected ? arena_memdup(a, d->expected, sizeof *d->expected) : NULL;
     return g;
 }
 

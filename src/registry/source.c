@@ -173,6 +173,10 @@ static void ask_upstream(struct source *s, const struct repo *repo)
     struct flight_order o = { .path = d->path, .document = true, .url_path = d->url_path, .accept = d->accept,
                               .limit = d->kind->limit };
 
+    if (d->expected) {
+        o.expected = *d->expected;
+        o.kinds = d->expected->kinds;
+    }
     s->chase = calloc(1, sizeof *s->chase);
     check(s->chase);
     s->chase->source = s;
@@ -190,7 +194,7 @@ static bool is_fresh(struct source *s, const struct repo *repo)
     if (entry_get(s->worker->registry, s->repo_id, s->document->path, &entry))
         return false;
     warm_release(entry);
-    if (now - checked < ttl && checked <= now)
+    if (s->document->forever || (now - checked < ttl && checked <= now))
         return true;
     if (upstream_row_get(s->worker->reader, &s->arena, s->repo_id, s->document->path, &row))
         return false;

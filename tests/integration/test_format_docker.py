@@ -7,13 +7,15 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
+import socket
 import subprocess
 import time
 
 import pytest
 
-from pantera import PASSWORD, USER, Client
+from pantera import PASSWORD, USER, Client, free_port, wait_until
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -420,6 +422,166 @@ def test_who_may_and_how_they_sign_in(make_node):
     assert again["token"] == token["token"]
     admin.must("PUT", "/users/anna", {"pass": PASSWORD, "roles": []})
     expect(signed, "GET", "/v2/images/open/manifests/v1", 403)
+
+
+# --- proxies and groups ---
+
+class Registry:
+    """Debian's docker-registry as somebody else's upstream; its log is what it was asked."""
+
+    def __init__(self, directory):
+        self.port, self.log = free_port(), os.path.join(directory, "registry.log")
+        config = os.path.join(directory, "registry.yml")
+        with open(config, "w", encoding="utf-8") as f:
+            json.dump({"version": 0.1, "log": {"accesslog": {"disabled": False}, "formatter": "json"},
+                       "storage": {"filesystem": {"rootdirectory": directory + "/registry"},
+                                   "delete": {"enabled": True}},
+                       "http": {"addr": f"127.0.0.1:{self.port}"}}, f)
+        self.config = config
+        self.start()
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(["docker-registry", "serve", self.config], stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL)
+        wait_until("docker-registry", lambda: socket.create_connection(("127.0.0.1", self.port)))
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(10)
+
+    def asked(self, what=""):
+        """How many requests of ours for paths with `what` in them it has answered."""
+        with open(self.log, encoding="utf-8", errors="replace") as f:
+            return sum(1 for line in f if re.search(r'"[A-Z]+ /v2/[^ ]*' + what + '.*"pantera/', line))
+
+
+@pytest.fixture
+def upstream(tmp_path):
+    os.makedirs(tmp_path / "upstream")
+    registry = Registry(str(tmp_path / "upstream"))
+    yield registry
+    registry.stop()
+
+
+def make_proxy(client, name, url, **config):
+    config.setdefault("cache", {"metadata": {"ttl": "1h"}})
+    client.must("PUT", f"/repositories/{name}", {"repo": {
+        "type": "docker-proxy", "storage": "default", "remotes": [{"url": url, **config.pop("remote", {})}],
+        **config}})
+
+
+def make_group(client, name, members, **config):
+    client.must("PUT", f"/repositories/{name}", {"repo": {"type": "docker-group", "members": members,
+                                                          **config}})
+
+
+needs_registry = pytest.mark.skipif(not (shutil.which("docker-registry") and shutil.which("skopeo")),
+                                    reason="docker-registry: scripts/deps test")
+
+
+@needs_skopeo
+@needs_registry
+def test_a_proxy_asks_once_and_then_never(cluster, upstream, tmp_path):
+    clients = [n.admin() for n in cluster.nodes]
+    make_proxy(clients[0], "mirror", f"http://127.0.0.1:{upstream.port}")
+    s = Skopeo(tmp_path / "skopeo")
+    s.make_image("img", "v1", 3_000_000)
+    theirs = f"docker://127.0.0.1:{upstream.port}/team/app"
+    s.run("copy", "--dest-tls-verify=false", "oci:img:v1", f"{theirs}:v1")
+    at = [f"docker://127.0.0.1:{n.port}/mirror/team/app" for n in cluster.nodes]
+    raw = s.run("inspect", "--raw", "--tls-verify=false", f"{theirs}:v1").encode()
+    m = json.loads(raw)
+    parts = ["manifests/v1"] + ["blobs/" + d["digest"] for d in (m["config"], *m["layers"])]
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda i: s.run("copy", *SRC, f"{at[i]}:v1", f"oci:back{i}:v1"), range(3)))
+    for p in parts:
+        assert upstream.asked(p) == 1, p
+    warm = upstream.asked("(manifests|blobs)")
+    for i in range(3):
+        s.run("copy", *SRC, f"{at[i]}:v1", f"oci:warm{i}:v1")
+        r = expect(clients[i], "GET", "/v2/mirror/team/app/manifests/v1", 200, headers={"Accept": "*/*"})
+        assert r.body == raw and r.headers["Docker-Content-Digest"] == sha(raw)
+        assert r.headers["Content-Type"] == OCI_MANIFEST
+        expect(clients[i], "HEAD", f"/v2/mirror/team/app/manifests/{sha(raw)}", 200)
+        assert tags(clients[i], "mirror/team/app") == ["v1"]
+        assert referrers(clients[i], "mirror/team/app", sha(raw)).json()["manifests"] == []
+    assert upstream.asked("(manifests|blobs)") == warm + 1  # by digest, which nobody had asked for before
+    # What is not there, and what may not be done.
+    assert code_of(expect(clients[0], "GET", "/v2/mirror/team/app/manifests/none", 404)) == "MANIFEST_UNKNOWN"
+    assert code_of(expect(clients[0], "GET", f"/v2/mirror/team/app/blobs/{sha(b'none')}",
+                          404)) == "BLOB_UNKNOWN"
+    assert code_of(expect(clients[0], "POST", "/v2/mirror/team/app/blobs/uploads/", 405)) == "UNSUPPORTED"
+    # Upstream is gone: what is cached is there, what is not is no 404.
+    upstream.stop()
+    s.run("copy", *SRC, f"{at[1]}:v1", "oci:gone:v1")
+    expect(clients[1], "GET", "/v2/mirror/team/app/manifests/other", 502)
+    upstream.start()
+
+
+@needs_skopeo
+@needs_registry
+def test_a_group_is_the_union_and_asks_nobody_about_its_own(make_node, upstream, tmp_path):
+    node = make_node()
+    c = node.admin()
+    s = Skopeo(tmp_path / "skopeo")
+    s.make_image("img", "v1")
+    theirs = f"docker://127.0.0.1:{upstream.port}"
+    for name in ("team/app:v1", "team/app:v2", "team/own:evil"):
+        s.run("copy", "--dest-tls-verify=false", "oci:img:v1", f"{theirs}/{name}")
+    make_repo(c, "images")
+    make_proxy(c, "mirror", f"http://127.0.0.1:{upstream.port}", cache={"metadata": {"ttl": "1s"}})
+    make_group(c, "all", ["mirror", "images"])
+    ours = push_image(c, "images/team/own", "v1")
+    s.run("copy", *SRC, f"docker://127.0.0.1:{node.port}/all/team/app:v1", "oci:back:v1")
+    s.run("copy", *SRC, f"docker://127.0.0.1:{node.port}/all/team/own:v1", "oci:back:own")
+    assert tags(c, "all/team/app") == ["v1", "v2"] and tags(c, "all/team/own") == ["v1"]
+    expect(c, "GET", "/v2/all/team/own/manifests/evil", 404)
+    assert upstream.asked("team/own") == 0
+    # A push to a member is in the group's next answer; the union of both, where that is allowed.
+    make_group(c, "open", ["images", "mirror"], allow_upstream=["team/*"])
+    assert tags(c, "open/team/own") == ["evil", "v1"]
+    push_manifest(c, "images/team/own", ours, "v0")
+    assert tags(c, "open/team/own") == ["evil", "v0", "v1"] and tags(c, "all/team/own") == ["v0", "v1"]
+    assert tags(c, "open/team/own", "?n=1&last=evil") == ["v0"]
+    expect(c, "PUT", "/v2/all/team/own/manifests/v2", 405, ours, {"Content-Type": OCI_MANIFEST})
+    # A tag that moves upstream moves here, after its time.
+    s.make_image("img", "v9")
+    s.run("copy", "--dest-tls-verify=false", "oci:img:v9", f"{theirs}/team/app:v1")
+    moved = s.run("inspect", "--raw", "--tls-verify=false", f"{theirs}/team/app:v1").encode()
+    wait_until("the tag moves", lambda: call(c, "GET", "/v2/all/team/app/manifests/v1").body == moved)
+
+
+def test_another_pantera_is_an_upstream_with_tokens_and_cooldown(make_node):
+    far, near = make_node(), make_node()
+    f, n = far.admin(), near.admin()
+    make_repo(f, "images")
+    fresh = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    config = push_blob(f, "images/a", EMPTY)
+    made = {}
+    for tag, created in (("old", "2020-01-01T00:00:00.5+02:00"), ("new", fresh)):
+        made[tag] = manifest(config, [push_blob(f, "images/a", tag.encode())],
+                             annotations={"org.opencontainers.image.created": created})
+        push_manifest(f, "images/a", made[tag], tag)
+    url = f"http://127.0.0.1:{far.port}"
+    make_proxy(n, "shut", url)
+    r = expect(n, "GET", "/v2/shut/images/a/manifests/old", 502)
+    make_proxy(n, "far", url, remote={"username": USER, "password": PASSWORD})
+    for tag in made:
+        r = expect(n, "GET", f"/v2/far/images/a/manifests/{tag}", 200)
+        assert r.body == made[tag]
+    subject = {"mediaType": OCI_MANIFEST, "digest": sha(made["old"]), "size": len(made["old"])}
+    signature = manifest(config, [], subject=subject)
+    push_manifest(f, "images/a", signature)
+    assert [d["digest"] for d in referrers(n, "far/images/a", sha(made["old"])).json()["manifests"]] \
+        == [sha(signature)]
+    # Too young: not by tag, not by digest; the older one is there.
+    n.must("PUT", "/cooldown/config", {"enabled": True, "minimum_allowed_age": "7d"})
+    make_proxy(n, "cool", url, remote={"username": USER, "password": PASSWORD})
+    expect(n, "GET", "/v2/cool/images/a/manifests/old", 200)
+    for reference in ("new", sha(made["new"])):
+        r = expect(n, "GET", f"/v2/cool/images/a/manifests/{reference}", 403)
+        assert code_of(r) == "DENIED" and "TOO_YOUNG" in r.json()["errors"][0]["message"]
 
 
 @pytest.mark.skipif(not os.environ.get("PANTERA_OCI_CONFORMANCE"),

@@ -32,13 +32,16 @@ void oci_blob(struct oci_call *c, const struct repo *repo)
         oci_fail(req, 400, "DIGEST_INVALID", "'%.140s' is not a digest", c->reference);
         return;
     }
+    http_set_header(req, "Docker-Content-Digest", c->reference);
+    if (repository_kind(repo) != REPO_LOCAL) {
+        remote_blob(c, repo, &digest);
+        return;
+    }
     path = blob_path(&req->arena, c->image, &digest);
     if (req->method == HTTP_M_DELETE) {
         registry_delete(req, repo, path, on_deleted);
         return;
     }
-    http_set_header(req, "Docker-Content-Digest", c->reference);
-    http_set_header(req, "Cache-Control", "max-age=31536000, immutable");
     if (!registry_get(req, repo, path, failed))
         oci_fail(req, 404, "BLOB_UNKNOWN", "blob %.140s is not in '%.100s'", c->reference, c->name);
 }

@@ -134,6 +134,12 @@ static void call(struct http_request *req, const struct repo *repo, const char *
         oci_fail(req, 403, "DENIED", "no permission to do that with '%.100s/%.100s'", repo->name, c->image);
         return;
     }
+    if (repository_kind(repo) != REPO_LOCAL && !(req->method & (HTTP_M_GET | HTTP_M_HEAD))) {
+        http_set_header(req, "Allow", "GET, HEAD");
+        oci_fail(req, 405, "UNSUPPORTED", "'%.100s' is a %s: push to a hosted repository", repo->name,
+                 repository_kind(repo) == REPO_PROXY ? "proxy" : "group");
+        return;
+    }
     c->req = req;
     c->base = base;
     c->repo = arena_strdup(&req->arena, repo->name);
@@ -174,22 +180,12 @@ static void docker_handle(struct http_request *req, const struct repo *repo, con
 
 static enum err docker_check(const json_t *repo_config, struct why *why)
 {
-    static const char *const keys[] = { "type", "storage", "content-length-max", "description",
-                                        "sparse-manifests" };
+    static const char *const keys[] = { "sparse-manifests", NULL };
     const json_t *sparse = json_object_get(repo_config, "sparse-manifests");
-    const char *name;
-    json_t *value;
 
     if (sparse && !json_is_boolean(sparse))
         return fail(why, ERR_BAD_REQUEST, "sparse-manifests is true or false");
-    json_object_foreach ((json_t *)repo_config, name, value) {
-        size_t i = 0;
-        while (i < sizeof keys / sizeof *keys && strcmp(keys[i], name))
-            i++;
-        if (i == sizeof keys / sizeof *keys)
-            return fail(why, ERR_BAD_REQUEST, "'%.100s' is not a key of a docker repository", name);
-    }
-    return OK;
+    return repository_check(repo_config, keys, why);
 }
 
 static const char *const docker_aliases[] = { "docker", NULL };
@@ -197,7 +193,7 @@ static const char *const docker_aliases[] = { "docker", NULL };
 const struct format docker_format = {
     .name = "docker",
     .aliases = docker_aliases,
-    .caps = FORMAT_LOCAL,
+    .caps = FORMAT_LOCAL | FORMAT_PROXY | FORMAT_GROUP,
     .handle = docker_handle,
     .check = docker_check,
     .remove = oci_remove,

@@ -16,12 +16,13 @@
 #include "pantera/api.h"
 #include "pantera/buf.h"
 #include "pantera/digest.h"
+#include "pantera/document.h"
 #include "pantera/limits.h"
 #include "pantera/registry.h"
 
 #define MANIFEST_LIMIT MIB(4)    /* spec: at least that much should be taken */
 #define REFERRERS_LIMIT MIB(16)  /* of one subject */
-enum { NAME_LIMIT = 255, TAG_LIMIT = 128, REFERENCES_LIMIT = 3000, PAGE_LIMIT = 1000 };
+enum { NAME_LIMIT = 255, TAG_LIMIT = 128, TAGS_LISTED = 100000, REFERENCES_LIMIT = 3000, PAGE_LIMIT = 1000 };
 
 #define TYPE_OCI_MANIFEST "application/vnd.oci.image.manifest.v1+json"
 #define TYPE_OCI_INDEX "application/vnd.oci.image.index.v1+json"
@@ -41,6 +42,7 @@ bool oci_digest_parse(const char *text, struct oci_digest *ret);
 bool oci_digest_matches(const struct oci_digest *d, const struct digest_values *got);
 /* "sha256:…" */
 const char *oci_digest_text(struct arena *a, const struct oci_digest *d);
+struct digest_values oci_digest_values(const struct oci_digest *d);
 struct oci_digest oci_digest_of(const struct digest_values *d, unsigned kind);
 
 bool oci_name_valid(const char *name);
@@ -79,6 +81,9 @@ struct oci_manifest {
 enum err oci_manifest_parse(struct arena *a, const char *data, size_t size, const char *content_type,
                             struct oci_manifest *ret, struct why *why);
 
+/* When it says that it was made (org.opencontainers.image.created); 0: it does not. */
+int64_t oci_manifest_created_ms(const struct oci_manifest *m);
+
 /* --- referrers.c --- */
 
 /* The list `data` (NULL: none yet) with `descriptor` in it, and without the one of that digest before. */
@@ -89,6 +94,10 @@ enum err referrers_remove(const char *data, size_t size, const char *digest, str
 /* Of those, the ones of that type. */
 enum err referrers_filter(const char *data, size_t size, const char *artifact_type, struct buf *ret,
                           struct why *why);
+
+/* All lists as one, each digest once; `artifact_type` NULL: any. Sources that are none are left out. */
+enum err referrers_join(const struct document_source *sources, unsigned count, const char *artifact_type,
+                        struct buf *ret, struct why *why);
 
 /* --- one request: docker.c --- */
 
@@ -123,8 +132,15 @@ void oci_manifest_delete(struct oci_call *c, const struct repo *repo); /* unpush
 void oci_remove(struct http_request *req, const struct repo *repo, const char *path, bool tree,
                 registry_done_cb *done);
 void oci_tags(struct oci_call *c, const struct repo *repo);      /* lists.c */
+void oci_tags_reply(struct oci_call *c, json_t *tags);           /* takes all tags; a page of them */
 void oci_catalog(struct http_request *req, const char *base);
 void oci_referrers(struct oci_call *c, const struct repo *repo); /* referrers_get.c */
+void referrers_none(struct http_request *req);
+void remote_manifest(struct oci_call *c, const struct repo *repo); /* remote.c */
+void remote_blob(struct oci_call *c, const struct repo *repo, const struct oci_digest *digest);
+void remote_tags(struct oci_call *c, const struct repo *repo);
+void remote_referrers(struct oci_call *c, const struct repo *repo, const struct oci_digest *subject,
+                      const char *artifact_type);
 void oci_ping(struct http_request *req);                         /* token.c */
 void oci_token(struct http_request *req);
 void oci_challenge(struct http_request *req);

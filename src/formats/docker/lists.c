@@ -43,6 +43,11 @@ void oci_tags(struct oci_call *c, const struct repo *repo)
         oci_not_allowed(req, "GET");
         return;
     }
+    if (repository_kind(repo) != REPO_LOCAL) {
+        json_decref(tags);
+        remote_tags(c, repo);
+        return;
+    }
     if (last && (!*last || strlen(last) > TAG_LIMIT))
         last = NULL;
     e = registry_list(registry, &req->arena, repo, arena_printf(&req->arena, "%s/_tags", c->image), last,
@@ -57,6 +62,25 @@ void oci_tags(struct oci_call *c, const struct repo *repo)
     if (!e && more && limit && count)
         set_link(req, arena_printf(&req->arena, "%s/%s/tags/list", c->base, c->name), entries[count - 1].name,
                  limit);
+    oci_json(req, "application/json", json_pack("{s:s, s:o}", "name", c->name, "tags", tags));
+}
+
+void oci_tags_reply(struct oci_call *c, json_t *all)
+{
+    struct http_request *req = c->req;
+    const char *last = query_get(&req->arena, req->query, "last");
+    unsigned limit = page_size(req);
+    size_t n = json_array_size(all), i = 0;
+    json_t *tags = json_array();
+
+    while (last && i < n && strcmp(json_string_value(json_array_get(all, i)), last) <= 0)
+        i++;
+    for (; i < n && json_array_size(tags) < limit; i++)
+        json_array_append(tags, json_array_get(all, i));
+    if (i < n && json_array_size(tags))
+        set_link(req, arena_printf(&req->arena, "%s/%s/tags/list", c->base, c->name),
+                 json_string_value(json_array_get(all, i - 1)), limit);
+    json_decref(all);
     oci_json(req, "application/json", json_pack("{s:s, s:o}", "name", c->name, "tags", tags));
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/formats/docker/manifest.c: what a manifest says of itself and of others. Pure: runs on a pool thread.
  * Media types that nobody knows are kept as they are: of them only `subject` and `artifactType` are read. */
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "pantera/text.h"
 #include "src/formats/docker/docker.h"
@@ -174,6 +176,38 @@ static void read_artifact(struct parse *p, const json_t *root)
         p->m->annotations = json_incref(annotations);
         arena_on_release(p->arena, drop, p->m->annotations);
     }
+}
+
+/* RFC 3339 §5.6, as much of it as the calendar needs. False: it is something else. */
+static bool parse_time(const char *text, int64_t *ret_ms)
+{
+    struct tm t = { 0 };
+    int hours = 0, minutes = 0, n = 0;
+    char zone = 0;
+
+    if (sscanf(text, "%4d-%2d-%2d%*1[Tt ]%2d:%2d:%2d%n", &t.tm_year, &t.tm_mon, &t.tm_mday, &t.tm_hour,
+               &t.tm_min, &t.tm_sec, &n) != 6 || !n || t.tm_year < 1970 || t.tm_year > 9999 || t.tm_mon < 1 ||
+        t.tm_mon > 12)
+        return false;
+    text += n;
+    if (*text == '.')
+        text += 1 + strspn(text + 1, "0123456789");
+    zone = *text;
+    if (zone != 'Z' && zone != 'z' && sscanf(text, "%*1[+-]%2d:%2d", &hours, &minutes) != 2)
+        return false;
+    t.tm_year -= 1900;
+    t.tm_mon -= 1;
+    int64_t offset = (hours * 60 + minutes) * 60ll * (zone == '-' ? -1 : 1);
+    *ret_ms = ((int64_t)timegm(&t) - offset) * 1000;
+    return *ret_ms > 0;
+}
+
+int64_t oci_manifest_created_ms(const struct oci_manifest *m)
+{
+    const char *text = json_string_value(json_object_get(m->annotations, "org.opencontainers.image.created"));
+    int64_t ms;
+
+    return text && parse_time(text, &ms) ? ms : 0;
 }
 
 enum err oci_manifest_parse(struct arena *a, const char *data, size_t size, const char *content_type,

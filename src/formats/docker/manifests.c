@@ -100,7 +100,10 @@ void oci_manifest(struct oci_call *c, const struct repo *repo)
     switch (c->req->method) {
     case HTTP_M_GET:
     case HTTP_M_HEAD:
-        manifest_get(c, repo);
+        if (repository_kind(repo) == REPO_LOCAL)
+            manifest_get(c, repo);
+        else
+            remote_manifest(c, repo);
         return;
     case HTTP_M_PUT:
         oci_manifest_put(c, repo);

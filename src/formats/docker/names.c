@@ -46,6 +46,14 @@ struct oci_digest oci_digest_of(const struct digest_values *d, unsigned kind)
     return ret;
 }
 
+struct digest_values oci_digest_values(const struct oci_digest *d)
+{
+    struct digest_values ret = { .kinds = d->kind };
+
+    (void)hex_decode(d->hex, strlen(d->hex), d->kind == DIGEST_SHA512 ? ret.sha512 : ret.sha256);
+    return ret;
+}
+
 bool oci_digest_matches(const struct oci_digest *d, const struct digest_values *got)
 {
     struct oci_digest have = oci_digest_of(got, d->kind);

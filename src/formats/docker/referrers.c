@@ -64,6 +64,27 @@ enum err referrers_remove(const char *data, size_t size, const char *digest, str
     return was_last ? OK : ERR_AGAIN;
 }
 
+enum err referrers_join(const struct document_source *sources, unsigned count, const char *artifact_type,
+                        struct buf *ret, struct why *why)
+{
+    json_t *all, *root = list_load(NULL, 0, &all);
+
+    for (unsigned i = 0; i < count; i++) {
+        json_t *list, *one = list_load(sources[i].data, sources[i].size, &list), *d;
+        size_t j;
+        json_array_foreach (list, j, d) {
+            const char *digest = json_string_value(json_object_get(d, "digest"));
+            const char *type = json_string_value(json_object_get(d, "artifactType"));
+            if (!digest || (artifact_type && (!type || strcmp(type, artifact_type))))
+                continue;
+            list_remove(all, digest);
+            json_array_append(all, d);
+        }
+        json_decref(one);
+    }
+    return list_write(root, ret, why);
+}
+
 enum err referrers_filter(const char *data, size_t size, const char *artifact_type, struct buf *ret,
                           struct why *why)
 {

@@ -31,6 +31,11 @@ static void reply(struct http_request *req, const char *data, size_t size)
         api_fail(req, ERR_NOT_CURRENT, NULL);
 }
 
+void referrers_none(struct http_request *req)
+{
+    reply(req, empty, sizeof empty - 1);
+}
+
 static void look_end(struct look *l)
 {
     if (l->req)
@@ -67,7 +72,7 @@ static void on_loaded(enum err e, const struct why *why, const char *data, size_
     (void)digests;
     if (e || !l->req) {
         if (l->req && e == ERR_NOT_FOUND)
-            reply(l->req, empty, sizeof empty - 1);
+            referrers_none(l->req);
         else if (l->req)
             api_fail(l->req, e, why);
         look_end(l);
@@ -101,10 +106,14 @@ void oci_referrers(struct oci_call *c, const struct repo *repo)
         oci_fail(req, 400, "DIGEST_INVALID", "'%.140s' is not a digest", c->reference);
         return;
     }
+    if (repository_kind(repo) != REPO_LOCAL) {
+        remote_referrers(c, repo, &digest, type);
+        return;
+    }
     path = referrers_path(&req->arena, c->image, &digest);
     if (!type || !*type) {
         if (!registry_get(req, repo, path, failed)) /* stored as TYPE_OCI_INDEX */
-            reply(req, empty, sizeof empty - 1);
+            referrers_none(req);
         return;
     }
     http_set_header(req, "OCI-Filters-Applied", "artifactType");

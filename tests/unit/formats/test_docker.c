@@ -143,6 +143,33 @@ static void manifests_say_what_they_need(void **state)
     arena_release(&a);
 }
 
+static int64_t made_at(struct arena *a, const char *time)
+{
+    struct oci_manifest m;
+
+    assert_int_equal(parse(a, arena_printf(a,
+                                           "{\"annotations\":{\"org.opencontainers.image.created\":\"%s\"}}",
+                                           time), "application/vnd.own+json", &m), OK);
+    return oci_manifest_created_ms(&m);
+}
+
+static void manifests_say_when_they_were_made(void **state)
+{
+    static const char *const none[] = { "", "yesterday", "2020-01-01", "2020-13-01T00:00:00Z",
+                                        "2020-01-01T00:00:00", "2020-01-01T00:00:00+",
+                                            "1969-12-31T23:59:59Z" };
+    struct arena a;
+
+    (void)state;
+    arena_init(&a);
+    assert_int_equal(made_at(&a, "2020-01-01T00:00:00Z"), 1577836800000);
+    assert_int_equal(made_at(&a, "2020-01-01T02:00:00.123456+02:00"), 1577836800000);
+    assert_int_equal(made_at(&a, "2019-12-31 18:30:00-05:30"), 1577836800000);
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        assert_int_equal(made_at(&a, none[i]), 0);
+    arena_release(&a);
+}
+
 static void bad_manifests_are_refused(void **state)
 {
     static const char *const bad[] = {
@@ -206,7 +233,7 @@ int main(void)
         cmocka_unit_test(names_follow_the_grammar), cmocka_unit_test(digests_are_of_two_kinds),
         cmocka_unit_test(paths_are_read_from_their_end), cmocka_unit_test(ranges_name_first_and_last),
         cmocka_unit_test(manifests_say_what_they_need), cmocka_unit_test(bad_manifests_are_refused),
-        cmocka_unit_test(referrers_come_and_go),
+        cmocka_unit_test(referrers_come_and_go), cmocka_unit_test(manifests_say_when_they_were_made),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
