@@ -4,6 +4,8 @@ not go. With PANTERA_OCI_CONFORMANCE=PROGRAM (the specification's own suite, bui
 """
 import concurrent.futures
 import hashlib
+import http.client
+import http.server
 import json
 import os
 import random
@@ -11,6 +13,7 @@ import re
 import shutil
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -377,6 +380,31 @@ def test_referrers_pushed_at_once_are_all_listed(cluster):
             assert r.headers["Docker-Content-Digest"] == sha(made[i])
 
 
+def test_the_management_api_shows_and_deletes_images(make_node):
+    c = make_node().admin()
+    make_repo(c, "images")
+    data = push_image(c, "images/team/app", "v1")
+    push_manifest(c, "images/team/app", data, "v2")
+    config = push_blob(c, "images/team/app", EMPTY)
+    of = {"mediaType": OCI_MANIFEST, "digest": sha(data), "size": len(data)}
+    signature = manifest(config, [], subject=of)
+    push_manifest(c, "images/team/app", signature)
+    where = "team/app/_manifests/sha256/"
+    pull = c.must("GET", "/repositories/images/artifact/pull?path=team/app/_tags/v1")
+    assert f"docker pull 127.0.0.1:{c.node.port}/images/team/app:v1" in json.dumps(pull)
+    c.must("DELETE", "/repositories/images/artifacts", {"path": where + sha(signature)[7:]})
+    assert referrers(c, "images/team/app", sha(data)).json()["manifests"] == []
+    c.must("DELETE", "/repositories/images/artifacts", {"path": "team/app/_tags/v2"})
+    assert tags(c, "images/team/app") == ["v1"]
+    expect(c, "GET", f"/v2/images/team/app/manifests/{sha(data)}", 200)
+    c.must("DELETE", "/repositories/images/artifacts", {"path": where + sha(data)[7:]})
+    expect(c, "GET", "/v2/images/team/app/manifests/v1", 404)
+    push_image(c, "images/team/app", "v1")
+    c.must("DELETE", "/repositories/images/packages", {"path": "team/app"})
+    assert code_of(expect(c, "GET", "/v2/images/team/app/tags/list", 404)) == "NAME_UNKNOWN"
+    assert expect(c, "GET", "/v2/_catalog", 200).json()["repositories"] == []
+
+
 def test_who_may_and_how_they_sign_in(make_node):
     node = make_node()
     admin = node.admin()
@@ -582,6 +610,66 @@ def test_another_pantera_is_an_upstream_with_tokens_and_cooldown(make_node):
     for reference in ("new", sha(made["new"])):
         r = expect(n, "GET", f"/v2/cool/images/a/manifests/{reference}", 403)
         assert code_of(r) == "DENIED" and "TOO_YOUNG" in r.json()["errors"][0]["message"]
+    # Nobody knows how old this is: by tag it is held back, by the digest that somebody was told it is not.
+    push_manifest(f, "images/a", manifest(config, []), "ageless")
+    r = expect(n, "GET", "/v2/cool/images/a/manifests/ageless", 403)
+    assert "UNKNOWN_AGE" in r.json()["errors"][0]["message"]
+    expect(n, "GET", f"/v2/cool/images/a/manifests/{sha(manifest(config, []))}", 200)
+
+
+class Faulty(http.server.BaseHTTPRequestHandler):
+    """A registry of one image that answers as it is told: class attribute `answers`, path → (status, headers,
+    body, how much of it is sent)."""
+    protocol_version = "HTTP/1.1"
+    answers = {}
+
+    def do_GET(self):
+        status, headers, body, sent = self.answers.get(self.path.split("?")[0], (404, {}, b"", 0))
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:sent])
+        self.close_connection = sent < len(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_upstreams_faults_are_not_kept(make_node):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Faulty)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        c = make_node().admin()
+        make_proxy(c, "mirror", f"http://127.0.0.1:{server.server_port}")
+        layer, config = random.Random(1).randbytes(100_000), EMPTY
+        data = manifest({"mediaType": "a/b", "digest": sha(config), "size": 2},
+                        [{"mediaType": "a/b", "digest": sha(layer), "size": len(layer)}])
+        places = {f"/v2/a/manifests/{sha(data)}": data, f"/v2/a/blobs/{sha(layer)}": layer}
+        wrong = [lambda body: (200, {"Content-Type": OCI_MANIFEST}, body[:-1] + b"!", len(body)),
+                 lambda body: (200, {"Content-Type": OCI_MANIFEST}, body, len(body) // 2),
+                 lambda body: (500, {}, b"broken", 6), lambda body: (401, {}, b"", 0),
+                 lambda body: (302, {"Location": "/v2/round"}, b"", 0),
+                 lambda body: (429, {"Retry-After": "1"}, b"", 0)]
+        Faulty.answers["/v2/round"] = (302, {"Location": "/v2/round"}, b"", 0)
+        for fault in wrong:
+            for path, body in places.items():
+                Faulty.answers[path] = fault(body)
+                try:
+                    r = c.repo("GET", path.replace("/v2/", "/v2/mirror/"))
+                    assert r.status in (502, 503) and "errors" in r.json(), r
+                except (http.client.HTTPException, OSError):
+                    pass  # it had begun, and broke
+        for path, body in places.items():
+            Faulty.answers[path] = (200, {"Content-Type": OCI_MANIFEST}, body, len(body))
+            got = wait_until("what is right", lambda p=path: ((r := c.repo("GET", p.replace("/v2/",
+                                                                                            "/v2/mirror/")))
+                                                              .status == 200 and r))
+            assert got.body == body
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.mark.skipif(not os.environ.get("PANTERA_OCI_CONFORMANCE"),
