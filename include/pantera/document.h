@@ -142,6 +142,7 @@ struct file_want {
     const struct document *index;
     enum err (*locate)(const struct document_source *index, const struct file_want *want, struct arena *a,
                        struct file_facts *ret, struct why *why); /* NOT_FOUND: it has no such file */
+    bool index_optional;         /* upstream may have no such index: then nothing is known */
     package_owns *owns;          /* NULL: as said above */
 };
 /* Answers `req` (as registry_get does) or calls `failed`. A block: FORBIDDEN, with the reason, the time

@@ -28,6 +28,7 @@ struct flight_order {
     const struct document *index;
     enum err (*locate)(const struct document_source *index, const struct file_want *want, struct arena *a,
                        struct file_facts *ret, struct why *why);
+    bool index_optional;
 };
 
 struct flight_view {

@@ -37,6 +37,7 @@ struct locating {
     struct file_want want;
     enum err (*locate)(const struct document_source *index, const struct file_want *want, struct arena *a,
                        struct file_facts *ret, struct why *why);
+    bool optional;
     struct source *source;
     struct file_facts facts;
     enum err err;
@@ -72,7 +73,7 @@ static void on_index_read(struct source *s, void *arg)
     struct locating *l = arg;
 
     l->source = s;
-    l->err = s->err;
+    l->err = s->err == ERR_NOT_FOUND && l->optional ? OK : s->err;
     l->why = s->why;
     if (s->err)
         locating_end(l);
@@ -100,6 +101,7 @@ void index_locate(struct worker *w, const struct repo *repo, const struct flight
     arena_init(a);
     l->worker = w;
     l->locate = o->locate;
+    l->optional = o->index_optional;
     l->done = done;
     l->arg = arg;
     l->index = *o->index;

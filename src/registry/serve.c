@@ -334,7 +334,7 @@ static void serve_join(struct serve *s, const struct repo *repo)
         .path = s->want.path, .url_path = s->want.url_path, .accept = s->want.accept,
         .content_type = s->want.content_type, .kinds = s->want.digest_kinds, .expected = s->want.expected,
         .package = s->want.package, .version = s->want.version, .index = s->want.index,
-        .locate = s->want.locate,
+        .locate = s->want.locate, .index_optional = s->want.index_optional,
     };
 
     s->chase = calloc(1, sizeof *s->chase);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/formats/maven/checksums.c: .md5, .sha1, .sha256 and .sha512 of every file, from its row: they were
  * computed when it was stored. What a client puts there is compared, not kept. */
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -135,18 +134,23 @@ static void on_known(struct http_request *req, enum err e, const struct digest_v
         maven_checksum_reply(req, d, p->checksum);
 }
 
+void maven_checksum_of(struct http_request *req, const struct repo *repo, const struct maven_path *p)
+{
+    digest_find(req, repo, p, on_known, arena_memdup(&req->arena, p, sizeof *p));
+}
+
 void maven_checksum_get(struct http_request *req, const struct repo *repo, const char *path,
                         const struct maven_path *p)
 {
     struct registry_stat stat;
 
+    if (repository_kind(repo) != REPO_LOCAL)
+        maven_elsewhere_checksum(req, repo, p);
+    else if (!registry_stat(worker_of(req)->registry, &req->arena, repo, p->file, &stat))
+        maven_checksum_of(req, repo, p);
     /* A file that only looks like a checksum, for there is nothing that it could be of. */
-    if (registry_stat(worker_of(req)->registry, &req->arena, repo, p->file, &stat) == ERR_NOT_FOUND) {
-        if (!registry_get(req, repo, path, maven_fail))
-            maven_fail_text(req, ERR_NOT_FOUND, "'%.200s' not found", path);
-        return;
-    }
-    digest_find(req, repo, p, on_known, arena_memdup(&req->arena, p, sizeof *p));
+    else if (!registry_get(req, repo, path, maven_fail))
+        maven_fail_text(req, ERR_NOT_FOUND, "'%.200s' not found", path);
 }
 
 /* --- PUT --- */
@@ -157,26 +161,6 @@ struct claim {                   /* the request's memory */
     bool lenient;
     char hex[129];               /* what the client says, lower case */
 };
-
-/* "d41d…", "d41d…  lib.jar", "MD5 (lib.jar) = d41d…": the first run of as many hex digits as it needs. */
-static bool claim_read(struct claim *c, const char *text)
-{
-    struct digest_values none = { 0 };
-    size_t want;
-
-    (void)maven_digest(&none, c->path.checksum, &want);
-    want *= 2;
-    for (const char *at = text; *at;) {
-        size_t n = strspn(at, "0123456789abcdefABCDEF");
-        if (n == want) {
-            for (size_t i = 0; i < n; i++)
-                c->hex[i] = (char)tolower((unsigned char)at[i]);
-            return true;
-        }
-        at += n ? n : 1;
-    }
-    return false;
-}
 
 static void on_compared(struct http_request *req, enum err e, const struct digest_values *d, void *arg)
 {
@@ -218,7 +202,7 @@ static void on_claim(struct http_request *req, char *data, size_t size, enum err
         maven_fail(req, e, NULL);
     else if (!repo)
         maven_fail(req, ERR_NOT_FOUND, NULL);
-    else if (strlen(data) != size || !claim_read(c, data))
+    else if (strlen(data) != size || !maven_checksum_read(data, c->path.checksum, c->hex))
         maven_fail_text(req, ERR_BAD_REQUEST, "not a %s checksum", maven_suffix(c->path.checksum) + 1);
     else if (c->path.kind == MAVEN_METADATA) /* of the client's own, which is not what we have */
         http_reply(req, 201, NULL, NULL, 0);

@@ -4,83 +4,43 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pantera/api.h"
 #include "pantera/limits.h"
 #include "pantera/stage.h"
 #include "pantera/tether.h"
-#include "pantera/text.h"
 #include "src/formats/maven/maven.h"
 #include "src/formats/maven/metadata.h"
 
 /* --- GET --- */
 
-struct answer {
-    struct http_request *req;
-    struct tether *tether;
-    struct maven_path path;
-};
-
-static void reply(struct http_request *req, const struct maven_path *p, const char *data, size_t size)
+static void on_read(struct http_request *req, enum err e, const struct why *why, const char *data,
+                    size_t size,
+                    void *arg)
 {
-    static const struct { enum digest_kind kind; const char *header; } headers[] = {
-        { DIGEST_SHA256, "X-Checksum-Sha256" }, { DIGEST_SHA1, "X-Checksum-Sha1" },
-        { DIGEST_MD5, "X-Checksum-Md5" }, { DIGEST_SHA512, "X-Checksum-Sha512" },
-    };
-    struct digester *d = digester_new(MAVEN_DIGESTS);
+    const struct maven_path *p = arg;
     struct digest_values digests;
-    char hex[129], etag[72];
-    const char *range = NULL;
+    struct digester *d;
 
+    if (e) {
+        maven_fail(req, e, why);
+        return;
+    }
+    d = digester_new(p->checksum);
     digester_update(d, data, size);
     digester_final(d, &digests);
     digester_free(d);
     http_set_header(req, "Cache-Control", "no-cache");
-    if (p->checksum) {
-        maven_checksum_reply(req, &digests, p->checksum);
-        return;
-    }
-    /* With these a client needs no second request, between which and the first there may be a deploy. */
-    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
-        size_t n;
-        const void *digest = maven_digest(&digests, headers[i].kind, &n);
-        hex_encode(digest, n, hex);
-        http_set_header(req, headers[i].header, hex);
-        if (headers[i].kind == DIGEST_SHA256)
-            snprintf(etag, sizeof etag, "\"%.64s\"", hex);
-    }
-    http_set_header(req, "ETag", etag);
-    switch (http_conditions(req, etag, 0, &range)) {
-    case 304: http_reply(req, 304, NULL, NULL, 0); return;
-    case 412: maven_fail(req, ERR_PRECONDITION, NULL); return;
-    default: http_reply(req, 200, "text/xml", data, size);
-    }
-}
-
-static void on_rows(enum err e, const struct why *why, const char *data, size_t size, void *arg)
-{
-    struct answer *a = arg;
-
-    if (a->req) {
-        tether_cut(a->tether);
-        /* After reading: what was read is the truth only if the lease holds. */
-        if (!cluster_current(worker_of(a->req)->cluster))
-            maven_fail(a->req, ERR_NOT_CURRENT, NULL);
-        else if (e)
-            maven_fail(a->req, e, why);
-        else
-            reply(a->req, &a->path, data, size);
-    }
-    free(a);
+    maven_checksum_reply(req, &digests, p->checksum);
 }
 
 void maven_document_get(struct http_request *req, const struct repo *repo, const struct maven_path *p)
 {
-    struct answer *a = calloc(1, sizeof *a);
+    struct document d = { .kind = &maven_metadata_kind, .path = p->file,
+                          .package = maven_coordinates(&req->arena, p), .owns = maven_owns };
 
-    check(a);
-    a->tether = tether_tie(req, &a->req);
-    a->path = *p;
-    maven_rows(worker_of(req), repo, p->file, NULL, on_rows, a);
+    if (p->checksum)
+        registry_document_read(req, repo, &d, on_read, arena_memdup(&req->arena, p, sizeof *p));
+    else
+        registry_document(req, repo, &d, maven_fail);
 }
 
 /* --- PUT --- */

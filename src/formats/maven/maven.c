@@ -27,8 +27,8 @@ void maven_fail(struct http_request *req, enum err e, const struct why *why)
 {
     const char *text = why_text(why, e), *body, *head;
 
-    /* These have headers that api_fail knows: challenges, Retry-After, Allow. */
-    if (err_status(e) == 401 || err_status(e) == 429 || err_status(e) >= 500 || e == ERR_METHOD) {
+    /* These have headers that api_fail knows: challenges, Retry-After. */
+    if (err_status(e) == 401 || err_status(e) == 429 || err_status(e) == 500 || err_status(e) == 503) {
         api_fail(req, e, why);
         return;
     }
@@ -51,45 +51,30 @@ void maven_fail_text(struct http_request *req, enum err e, const char *fmt, ...)
 
 /* --- configuration --- */
 
-static const char *const words[][4] = {
-    { "redeploy", "allow", "deny", NULL }, { "checksums", "strict", "lenient", NULL },
-};
+static const char *const words[][3] = { { "redeploy", "allow", "deny" }, { "checksums", "strict",
+                                                                           "lenient" } };
 static const char *const switches[] = { "snapshots", "releases" };
-static const char *const keys[] = { "type", "storage", "content-length-max", "description" };
-
-static bool is_one_of(const char *name, const char *const *list, size_t count)
-{
-    for (size_t i = 0; i < count && list[i]; i++)
-        if (!strcmp(name, list[i]))
-            return true;
-    return false;
-}
-
-static enum err check_key(const char *name, const json_t *value, struct why *why)
-{
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (!strcmp(name, words[i][0]))
-            return json_is_string(value) && is_one_of(json_string_value(value), words[i] + 1, 2)
-                       ? OK
-                       : fail(why, ERR_BAD_REQUEST, "'%s' must be \"%s\" or \"%s\"", name, words[i][1],
-                              words[i][2]);
-    if (is_one_of(name, switches, sizeof switches / sizeof *switches))
-        return json_is_boolean(value) ? OK : fail(why, ERR_BAD_REQUEST, "'%s' must be true or false", name);
-    if (is_one_of(name, keys, sizeof keys / sizeof *keys))
-        return OK;
-    return fail(why, ERR_BAD_REQUEST, "'%.100s' is not a key of a maven repository", name);
-}
+static const char *const own_keys[] = { "redeploy", "checksums", "snapshots", "releases", NULL };
 
 static enum err maven_check(const json_t *repo_config, struct why *why)
 {
-    const char *name;
-    json_t *value;
-    enum err e;
+    const char *type = json_string_value(json_object_get(repo_config, "type"));
+    bool local = type && !strchr(type, '-'); /* others take no uploads */
+    enum err e = repository_check(repo_config, local ? own_keys : NULL, why);
 
-    json_object_foreach ((json_t *)repo_config, name, value)
-        if ((e = check_key(name, value, why)))
-            return e;
-    return OK;
+    for (size_t i = 0; !e && i < sizeof words / sizeof *words; i++) {
+        const json_t *value = json_object_get(repo_config, words[i][0]);
+        const char *word = json_string_value(value);
+        if (value && (!word || (strcmp(word, words[i][1]) && strcmp(word, words[i][2]))))
+            e = fail(why, ERR_BAD_REQUEST, "'%s' must be \"%s\" or \"%s\"", words[i][0], words[i][1],
+                     words[i][2]);
+    }
+    for (size_t i = 0; !e && i < sizeof switches / sizeof *switches; i++) {
+        const json_t *value = json_object_get(repo_config, switches[i]);
+        if (value && !json_is_boolean(value))
+            e = fail(why, ERR_BAD_REQUEST, "'%s' must be true or false", switches[i]);
+    }
+    return e;
 }
 
 struct maven_rules maven_rules_of(const struct repo *repo)
@@ -114,7 +99,9 @@ static void maven_get(struct http_request *req, const struct repo *repo, const c
     size_t n = strlen(path);
 
     if (n == 0 || path[n - 1] == '/') {
-        if (!format_listing(req, repo, n ? arena_strndup(&req->arena, path, n - 1) : ""))
+        /* Upstream's folders are its own: of a proxy what is cached is listed, of a group nothing. */
+        if (repository_kind(repo) == REPO_GROUP ||
+            !format_listing(req, repo, n ? arena_strndup(&req->arena, path, n - 1) : ""))
             maven_fail_text(req, ERR_NOT_FOUND, "'%.200s' not found", path);
         return;
     }
@@ -123,6 +110,8 @@ static void maven_get(struct http_request *req, const struct repo *repo, const c
         maven_document_get(req, repo, &p);
     else if (p.checksum)
         maven_checksum_get(req, repo, path, &p);
+    else if (repository_kind(repo) != REPO_LOCAL)
+        maven_elsewhere_get(req, repo, &p);
     else if (!registry_get(req, repo, path, maven_fail) && !format_listing(req, repo, path))
         maven_fail_text(req, ERR_NOT_FOUND, "'%.200s' not found", path);
 }
@@ -163,8 +152,24 @@ static const struct {
     { HTTP_M_DELETE, REPO_DELETE, "delete from", maven_delete },
 };
 
+/* What a proxy has cached may be dropped; nothing may be put there. */
+static bool refuses(struct http_request *req, const struct repo *repo)
+{
+    enum repo_kind kind = repository_kind(repo);
+
+    if (kind == REPO_LOCAL || (req->method != HTTP_M_PUT && req->method != HTTP_M_DELETE) ||
+        (kind == REPO_PROXY && req->method == HTTP_M_DELETE))
+        return false;
+    http_set_header(req, "Allow", kind == REPO_PROXY ? "GET, HEAD, DELETE, OPTIONS" : "GET, HEAD, OPTIONS");
+    maven_fail_text(req, ERR_METHOD, "'%s' is a %s: deploy to a hosted repository", repo->name,
+                    kind == REPO_PROXY ? "proxy" : "group");
+    return true;
+}
+
 static void maven_handle(struct http_request *req, const struct repo *repo, const char *path)
 {
+    if (refuses(req, repo))
+        return;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         if (!(verbs[i].methods & req->method))
             continue;
@@ -183,7 +188,7 @@ static void maven_handle(struct http_request *req, const struct repo *repo, cons
 
 const struct format maven_format = {
     .name = "maven",
-    .caps = FORMAT_LOCAL,
+    .caps = FORMAT_LOCAL | FORMAT_PROXY | FORMAT_GROUP,
     .handle = maven_handle,
     .check = maven_check,
 };
@@ -191,7 +196,7 @@ const struct format maven_format = {
 /* The same under the name that Gradle's users look for. */
 const struct format gradle_format = {
     .name = "gradle",
-    .caps = FORMAT_LOCAL,
+    .caps = FORMAT_LOCAL | FORMAT_PROXY | FORMAT_GROUP,
     .handle = maven_handle,
     .check = maven_check,
 };

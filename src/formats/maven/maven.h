@@ -3,7 +3,9 @@
 #ifndef FORMATS_MAVEN_H
 #define FORMATS_MAVEN_H
 
+#include "pantera/document.h"
 #include "pantera/format.h"
+#include "pantera/limits.h"
 #include "src/formats/maven/path.h"
 
 /* --- maven.c: errors, and what a repository's configuration says --- */
@@ -22,7 +24,18 @@ struct maven_rules maven_rules_of(const struct repo *repo);
 /* --- upload.c --- */
 void maven_put(struct http_request *req, const struct repo *repo, const char *path);
 
+/* --- elsewhere.c: files of proxies and groups --- */
+void maven_elsewhere_get(struct http_request *req, const struct repo *repo, const struct maven_path *p);
+void maven_elsewhere_checksum(struct http_request *req, const struct repo *repo, const struct maven_path *p);
+
+/* --- compose.c --- */
+extern const struct document_kind maven_metadata_kind, maven_checksum_kind;
+/* The first run of as many hex digits as a digest of that kind has; false: there is none. */
+bool maven_checksum_read(const char *text, enum digest_kind kind, char ret_hex[129]);
+
 /* --- checksums.c --- */
+/* Of a file that is in this repository: from its row, or from its bytes. */
+void maven_checksum_of(struct http_request *req, const struct repo *repo, const struct maven_path *p);
 void maven_checksum_get(struct http_request *req, const struct repo *repo, const char *path,
                         const struct maven_path *p);
 void maven_checksum_put(struct http_request *req, const struct repo *repo, const struct maven_path *p);
@@ -40,6 +53,8 @@ void maven_document_put(struct http_request *req, const struct repo *repo, const
 typedef void maven_give(enum err e, const struct why *why, const char *data, size_t size, void *arg);
 void maven_rows(struct worker *w, const struct repo *repo, const char *path, const char *package,
                 maven_give *give, void *arg);
+/* struct document's owns */
+bool maven_owns(struct registry *r, struct arena *a, const struct repo *repo, const char *package);
 /* Where a group's plugins are kept. */
 const char *maven_plugins_path(struct arena *a, const char *folder);
 #define MAVEN_METADATA_LIMIT MIB(8)

@@ -201,6 +201,25 @@ enum err maven_metadata_read(struct maven_metadata *m, const char *data, size_t 
     return xml_read(data, size, &reader, why);
 }
 
+void maven_metadata_join(struct maven_metadata *m, const struct maven_metadata *part)
+{
+    m->group_id = m->group_id ? m->group_id : part->group_id;
+    m->artifact_id = m->artifact_id ? m->artifact_id : part->artifact_id;
+    m->version = m->version ? m->version : part->version;
+    m->latest = higher(m->arena, m->latest, part->latest);
+    m->release = higher(m->arena, m->release, part->release);
+    maven_metadata_updated(m, part->last_updated);
+    m->local_copy = m->local_copy || part->local_copy;
+    if (part->timestamp)
+        maven_metadata_add_build(m, part->timestamp, part->build);
+    for (unsigned i = 0; i < part->version_count; i++)
+        maven_metadata_add_version(m, part->versions[i]);
+    for (unsigned i = 0; i < part->snapshot_count; i++)
+        maven_metadata_add_snapshot(m, &part->snapshots[i]);
+    for (unsigned i = 0; i < part->plugin_count; i++)
+        maven_metadata_add_plugin(m, &part->plugins[i]);
+}
+
 /* --- in order --- */
 
 struct ranked {

@@ -39,6 +39,8 @@ void maven_metadata_add_plugin(struct maven_metadata *m, const struct maven_plug
 void maven_metadata_add_build(struct maven_metadata *m, const char *timestamp, unsigned build);
 void maven_metadata_updated(struct maven_metadata *m, const char *digits);
 void maven_metadata_updated_ms(struct maven_metadata *m, int64_t wall_ms);
+/* All of `part` into `m`; both of one arena. */
+void maven_metadata_join(struct maven_metadata *m, const struct maven_metadata *part);
 /* When "20260102030405" was; 0: it is no such time. */
 int64_t maven_time_ms(const char *digits);
 

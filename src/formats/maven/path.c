@@ -75,6 +75,26 @@ const char *maven_package(struct arena *a, const struct maven_path *p)
     return p->artifact ? arena_printf(a, "%s.%s", p->group, p->artifact) : NULL;
 }
 
+static bool is_snapshot_folder(const char *folder)
+{
+    const char *base = maven_base(folder);
+
+    return maven_version_is_snapshot(base) && strlen(base) > strlen("SNAPSHOT");
+}
+
+/* Of what is no artifact, its place tells: GROUP/ARTIFACT/VERSION/FILE, GROUP/ARTIFACT/maven-metadata.xml. */
+const char *maven_coordinates(struct arena *a, const struct maven_path *p)
+{
+    const char *folder = p->folder, *group;
+
+    if (p->artifact)
+        return arena_printf(a, "%s:%s", p->group, p->artifact);
+    if (p->kind != MAVEN_METADATA || is_snapshot_folder(folder))
+        folder = maven_parent(a, folder);
+    group = maven_parent(a, folder);
+    return *group ? arena_printf(a, "%s:%s", maven_dots(a, group), maven_base(folder)) : NULL;
+}
+
 /* --- coordinates --- */
 
 /* "20260102.030405-6" at the beginning of `text`: how long it is; 0: it is not there. */

@@ -35,6 +35,8 @@ const char *maven_slashes(struct arena *a, const char *group);
 const char *maven_dots(struct arena *a, const char *folder);
 /* What search calls it: "org.example.lib". NULL: it is no artifact. */
 const char *maven_package(struct arena *a, const struct maven_path *p);
+/* "org.example:lib", by which policy and groups know it, also of its metadata; NULL: a path of nothing. */
+const char *maven_coordinates(struct arena *a, const struct maven_path *p);
 /* The last segment of a folder, and what is before it ("" if nothing). */
 const char *maven_base(const char *folder);
 const char *maven_parent(struct arena *a, const char *folder);

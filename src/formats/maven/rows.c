@@ -12,7 +12,7 @@
 #include "src/formats/maven/metadata.h"
 #include "src/formats/maven/version.h"
 
-enum { STEP = 128, FILES_MOST = 256 };
+enum { STEP = 128, FILES_MOST = 256, OWNED_MOST = 200 };
 
 struct rows {
     struct worker *worker;
@@ -108,25 +108,59 @@ static void add_file(struct rows *r, struct arena *step, const struct registry_e
 
 /* --- an artifact's versions --- */
 
-/* A folder is a version if it holds a file that is named so: one seek. */
-static void add_folder(struct rows *r, struct arena *step, const struct repo *repo,
-                       const struct registry_entry *e)
+/* A folder is a version if it holds a file that is named so: one seek. False: it is none. */
+static bool version_in(struct registry *registry, struct arena *a, const struct repo *repo,
+                       const char *folder,
+                       const char *version, int64_t *ret_modified_ms)
 {
-    const char *folder = arena_printf(step, "%s/%s", r->folder, e->name), *stem;
+    const char *stem;
     struct registry_entry *files;
-    size_t n = strlen(e->name);
+    size_t n = strlen(version);
     unsigned count;
     bool more;
 
-    if (maven_version_is_snapshot(e->name) && n > strlen("SNAPSHOT"))
+    if (maven_version_is_snapshot(version) && n > strlen("SNAPSHOT"))
         n -= strlen("SNAPSHOT"); /* its files say the timestamp instead */
-    stem = arena_printf(step, "%s-%.*s", r->artifact, (int)n, e->name);
+    stem = arena_printf(a, "%s-%.*s", maven_base(folder), (int)n, version);
     if (strlen(stem) > LIMIT_PATH_SEGMENT ||
-        registry_list(r->worker->registry, step, repo, folder, stem, 1, &files, &count, &more) || !count ||
-        files[0].directory || strncmp(files[0].name, stem, strlen(stem)))
+        registry_list(registry, a, repo, arena_printf(a, "%s/%s", folder, version), stem, 1, &files, &count,
+                      &more) ||
+        !count || files[0].directory || strncmp(files[0].name, stem, strlen(stem)))
+        return false;
+    *ret_modified_ms = files[0].modified_ms;
+    return true;
+}
+
+static void add_folder(struct rows *r, struct arena *step, const struct repo *repo,
+                       const struct registry_entry *e)
+{
+    int64_t modified_ms;
+
+    if (!version_in(r->worker->registry, step, repo, r->folder, e->name, &modified_ms))
         return;
     maven_metadata_add_version(&r->m, arena_strdup(&r->arena, e->name));
-    maven_metadata_updated_ms(&r->m, files[0].modified_ms);
+    maven_metadata_updated_ms(&r->m, modified_ms);
+}
+
+/* Has this repository a version of it? Asked of the first folders only: others may be groups' below it. */
+bool maven_owns(struct registry *r, struct arena *a, const struct repo *repo, const char *package)
+{
+    const char *colon = strchr(package, ':'), *folder;
+    struct registry_entry *entries;
+    unsigned count;
+    int64_t modified_ms;
+    bool more;
+
+    if (!colon)
+        return false;
+    folder = arena_printf(a, "%s/%s", maven_slashes(a, arena_strndup(a, package, (size_t)(colon - package))),
+                          colon + 1);
+    if (registry_list(r, a, repo, folder, NULL, OWNED_MOST, &entries, &count, &more))
+        return false;
+    for (unsigned i = 0; i < count; i++)
+        if (entries[i].directory && version_in(r, a, repo, folder, entries[i].name, &modified_ms))
+            return true;
+    return false;
 }
 
 /* A plugin whose artifact is gone is none any more. */

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* src/formats/maven/compose.c: metadata of several repositories as one, without what policy blocks; and
+ * checksums that upstream gives. Pool threads.
+ *
+ * Metadata has no date for each version. It says when it was changed last: no version is younger than
+ * that. While even that is too young, those that it calls latest and release, and the last in its list,
+ * are taken for as young as it is, and the others for older: their bytes are judged by their own date,
+ * and what is refused there is remembered and left out here from then on. */
+#include <ctype.h>
+#include <string.h>
+
+#include "pantera/text.h"
+#include "src/formats/maven/maven.h"
+#include "src/formats/maven/metadata.h"
+
+/* --- policy --- */
+
+struct filter {
+    const struct policy_view *policy;
+    const struct maven_metadata *m;
+    const char *last;            /* in the list as upstream gave it */
+    int64_t updated_ms;
+    int64_t until_ms;            /* the first block that ends; 0: none */
+};
+
+static bool same(const char *a, const char *b)
+{
+    return a && b && !strcmp(a, b);
+}
+
+static bool blocked(struct filter *f, const char *version, int64_t released_ms)
+{
+    struct policy_verdict_of v = policy_judge(f->policy, version, released_ms);
+
+    if (!v.allowed && v.until_ms && (!f->until_ms || v.until_ms < f->until_ms))
+        f->until_ms = v.until_ms;
+    return !v.allowed;
+}
+
+static bool keeps(struct filter *f, const char *version)
+{
+    struct filter quiet = *f;
+
+    if (blocked(f, version, 1)) /* of whatever age */
+        return false;
+    if (policy_judge(f->policy, version, 0).allowed) /* decided, or its age is known */
+        return true;
+    if (!blocked(&quiet, version, f->updated_ms))
+        return true;
+    if (!same(version, f->m->latest) && !same(version, f->m->release) && !same(version, f->last))
+        return !strcmp(policy_judge(f->policy, version, 0).reason, "UNKNOWN_AGE");
+    f->until_ms = quiet.until_ms;
+    return false;
+}
+
+static void leave_out(struct maven_metadata *m, const struct policy_view *policy, int64_t *until_ms)
+{
+    struct filter f = { .policy = policy, .m = m, .updated_ms = maven_time_ms(m->last_updated),
+                        .until_ms = *until_ms };
+    unsigned kept = 0;
+
+    f.last = m->version_count ? m->versions[m->version_count - 1] : NULL;
+    for (unsigned i = 0; i < m->version_count; i++)
+        if (keeps(&f, m->versions[i]))
+            m->versions[kept++] = m->versions[i];
+    m->version_count = kept;
+    *until_ms = f.until_ms;
+}
+
+/* --- metadata --- */
+
+static void say_checksums(struct arena *a, const struct buf *b, struct document_answer *answer)
+{
+    static const struct { enum digest_kind kind; const char *header; } headers[] = {
+        { DIGEST_SHA256, "X-Checksum-Sha256" }, { DIGEST_SHA1, "X-Checksum-Sha1" },
+        { DIGEST_MD5, "X-Checksum-Md5" }, { DIGEST_SHA512, "X-Checksum-Sha512" },
+    };
+    struct digester *d = digester_new(MAVEN_DIGESTS);
+    struct digest_values digests;
+    char hex[129];
+
+    digester_update(d, b->data, b->length);
+    digester_final(d, &digests);
+    digester_free(d);
+    /* With these a client needs no second request, between which and the first there may be a deploy. */
+    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
+        size_t n;
+        const void *digest = maven_digest(&digests, headers[i].kind, &n);
+        hex_encode(digest, n, hex);
+        answer->headers[i][0] = headers[i].header;
+        answer->headers[i][1] = arena_strdup(a, hex);
+    }
+}
+
+static enum err metadata_compose(const struct document_request *q, const struct document_source *sources,
+                                 unsigned count, struct buf *ret, struct document_answer *answer,
+                                 struct why *why)
+{
+    struct maven_metadata all, part;
+    unsigned read = 0;
+    enum err e = OK;
+
+    maven_metadata_init(&all, q->arena);
+    for (unsigned i = 0; i < count; i++) {
+        maven_metadata_init(&part, q->arena);
+        if ((e = maven_metadata_read(&part, sources[i].data, sources[i].size, why)))
+            continue; /* others may do */
+        read++;
+        if (sources[i].policy)
+            leave_out(&part, sources[i].policy, &answer->valid_until_ms);
+        maven_metadata_finish(&part);
+        maven_metadata_join(&all, &part);
+    }
+    if (!read)
+        return ERR_UPSTREAM;
+    maven_metadata_finish(&all);
+    if (maven_metadata_empty(&all))
+        return fail(why, ERR_NOT_FOUND, "nothing of '%.200s' may be had", q->path);
+    maven_metadata_render(&all, ret);
+    if ((e = buf_err(ret)))
+        return e;
+    answer->content_type = "text/xml";
+    say_checksums(q->arena, ret, answer);
+    return OK;
+}
+
+const struct document_kind maven_metadata_kind = {
+    .name = "maven-metadata", .limit = MAVEN_METADATA_LIMIT, .source = maven_rows,
+        .compose = metadata_compose,
+};
+
+/* --- checksums --- */
+
+bool maven_checksum_read(const char *text, enum digest_kind kind, char ret_hex[129])
+{
+    struct digest_values none = { 0 };
+    size_t want;
+
+    /* "d41d…", "d41d…  lib.jar", "MD5 (lib.jar) = d41d…" */
+    (void)maven_digest(&none, kind, &want);
+    want *= 2;
+    for (const char *at = text; *at;) {
+        size_t n = strspn(at, "0123456789abcdefABCDEF");
+        if (n == want) {
+            for (size_t i = 0; i < n; i++)
+                ret_hex[i] = (char)tolower((unsigned char)at[i]);
+            ret_hex[n] = 0;
+            return true;
+        }
+        at += n ? n : 1;
+    }
+    return false;
+}
+
+/* A hosted member has none but those of its files, which are asked for before (elsewhere.c). */
+static void checksum_source(struct worker *w, const struct repo *repo, const char *path, const char *package,
+                            maven_give *give, void *arg)
+{
+    (void)w, (void)repo, (void)path, (void)package;
+    give(ERR_NOT_FOUND, NULL, NULL, 0, arg);
+}
+
+static enum err checksum_compose(const struct document_request *q, const struct document_source *sources,
+                                 unsigned count, struct buf *ret, struct document_answer *answer,
+                                 struct why *why)
+{
+    struct maven_path p;
+    char hex[129];
+
+    maven_path_parse(q->arena, q->path, &p);
+    answer->content_type = "text/plain";
+    for (unsigned i = 0; i < count; i++)
+        if (maven_checksum_read(sources[i].data, p.checksum, hex))
+            return buf_puts(ret, hex);
+    return fail(why, ERR_UPSTREAM, "upstream's '%.200s' is no checksum", q->path);
+}
+
+const struct document_kind maven_checksum_kind = {
+    .name = "maven-checksum", .limit = KIB(16), .source = checksum_source, .compose = checksum_compose,
+};
