@@ -6,7 +6,9 @@
 
 #include "pantera/buf.h"
 #include "pantera/clock.h"
+#include "pantera/gen.h"
 #include "pantera/limits.h"
+#include "pantera/meta_upstream.h"
 #include "pantera/text.h"
 #include "src/registry/internal.h"
 
@@ -105,6 +107,25 @@ enum err entry_get(struct registry *r, int64_t repo_id, const char *path, struct
     }
     *ret = e;
     return OK;
+}
+
+/* Rows without news are rarely written: a stamp that differs is mostly another path's of its bucket. */
+void entry_upstream(struct registry *r, struct warm_entry *e)
+{
+    uint64_t stamp = gen_get(GEN_UPSTREAM, e->hash) + 1; /* before the row is read; 0 means never */
+    struct upstream_row row;
+    struct arena a;
+
+    if (e->upstream_stamp == stamp)
+        return;
+    arena_init(&a);
+    if (upstream_row_get(r->worker->reader, &a, e->repo_id, e->path, &row))
+        row = (struct upstream_row){ 0 };
+    e->released_ms = row.released_ms;
+    if (!row.url || !e->url || strcmp(row.url, e->url))
+        e->url = row.url ? arena_strdup(&e->arena, row.url) : NULL;
+    e->upstream_stamp = stamp;
+    arena_release(&a);
 }
 
 void entry_open(struct registry *r, struct warm_entry *e)

@@ -120,8 +120,9 @@ struct warm_entry {
     struct arena arena;
     int fd;                                /* of the whole object, or -1 */
     const char *etag, *content_type, *last_modified;
-    int64_t released_ms;                   /* of a proxy's: while released_stamp holds (serve.c) */
-    uint64_t released_stamp;
+    int64_t released_ms;                   /* of a proxy's, and where it came from or NULL: entry_upstream */
+    const char *url;
+    uint64_t upstream_stamp;
     char *head;                            /* of a 200 with the whole object */
     size_t head_size;
 };
@@ -143,6 +144,8 @@ bool request_is_plain(const struct http_request *req);
 const char *content_type_of_name(const char *path);
 /* The current entry, with a reference, from what is warm or from the row. NOT_FOUND. */
 enum err entry_get(struct registry *r, int64_t repo_id, const char *path, struct warm_entry **ret);
+/* Fills released_ms and url of a proxy's entry as upstream's row says now. */
+void entry_upstream(struct registry *r, struct warm_entry *e);
 void entry_open(struct registry *r, struct warm_entry *e); /* a descriptor, if that needs no waiting */
 
 /* --- what a client says that it sends: announced.c --- */

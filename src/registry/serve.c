@@ -9,9 +9,7 @@
 #include <string.h>
 
 #include "pantera/clock.h"
-#include "pantera/gen.h"
 #include "pantera/limits.h"
-#include "pantera/meta_upstream.h"
 #include "pantera/text.h"
 #include "src/registry/age.h"
 #include "src/registry/flight.h"
@@ -84,26 +82,13 @@ static void serve_fail(struct serve *s)
 
 /* --- what is there --- */
 
-/* When upstream released it, as the proxy learned it; 0: it did not. Kept beside what else is known of it. */
-static int64_t released_of(struct worker *w, struct arena *a, struct warm_entry *e)
-{
-    uint64_t stamp = gen_get(GEN_UPSTREAM, e->hash) + 1; /* before the row is read; 0 means never */
-    struct upstream_row row;
-
-    if (e->released_stamp != stamp) {
-        e->released_ms = upstream_row_get(w->reader, a, e->repo_id, e->path, &row) ? 0 : row.released_ms;
-        e->released_stamp = stamp;
-    }
-    return e->released_ms;
-}
-
 enum judged { JUDGED_ALLOWED, JUDGED_BLOCKED, JUDGED_ASK };
 
 /* Cached bytes are judged too: what was allowed when they came may be blocked now. `told_ms`: what the
  * index says, -1: it does not, 0: it was not asked. */
-static enum judged judge_cached(struct worker *w, struct arena *a, const struct repo *repo,
-                                const struct file_want *want, struct warm_entry *entry, int64_t told_ms,
-                                struct why *why, int64_t *ret_until_ms)
+static enum judged judge_cached(struct worker *w, const struct repo *repo, const struct file_want *want,
+                                struct warm_entry *entry, int64_t told_ms, struct why *why,
+                                int64_t *ret_until_ms)
 {
     struct policy_view *v = policy_view_get(w->registry, repo, want->package);
     bool idle = policy_view_idle(v), dated = v->rule.enabled;
@@ -112,8 +97,10 @@ static enum judged judge_cached(struct worker *w, struct arena *a, const struct 
     policy_view_release(v);
     if (idle)
         return JUDGED_ALLOWED;
-    if (!released_ms)
-        released_ms = released_of(w, a, entry);
+    if (!released_ms) {
+        entry_upstream(w->registry, entry);
+        released_ms = entry->released_ms;
+    }
     if (!released_ms && !told_ms && dated && want->index && want->locate)
         return JUDGED_ASK;
     return policy_enforce(w, repo, want->package, want->version, released_ms, why, ret_until_ms)
@@ -136,7 +123,7 @@ static enum cached get_cached(struct http_request *req, const struct repo *repo,
     if (proxy && want->package && want->version) {
         if (entry_get(w->registry, repo->id, want->path, &entry))
             return CACHED_NONE;
-        judged = judge_cached(w, &req->arena, repo, want, entry, told_ms, why, ret_until_ms);
+        judged = judge_cached(w, repo, want, entry, told_ms, why, ret_until_ms);
         warm_release(entry);
         if (judged)
             return judged == JUDGED_ASK ? CACHED_ASK : CACHED_BLOCKED;

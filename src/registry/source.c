@@ -89,6 +89,10 @@ static enum err open_artifact(struct source *s)
     memcpy(s->sha256, entry->row.digests.sha256, 32);
     if (entry->row.content_type)
         s->pub.content_type = arena_strdup(&s->arena, entry->row.content_type);
+    if (s->pub.proxied) {
+        entry_upstream(s->worker->registry, entry);
+        s->pub.url = entry->url ? arena_strdup(&s->arena, entry->url) : NULL;
+    }
     warm_release(entry);
     return OK;
 }
@@ -119,13 +123,10 @@ static const char *default_url(struct source *s, const struct repo *repo)
 static void open_cached(struct source *s, const struct repo *repo)
 {
     const struct document *d = s->document;
-    struct upstream_row row = { 0 };
     enum err e = open_artifact(s);
 
     if (!e) {
-        if (!upstream_row_get(s->worker->reader, &s->arena, s->repo_id, d->path, &row) && row.url)
-            s->pub.url = row.url;
-        else
+        if (!s->pub.url)
             s->pub.url = default_url(s, repo);
         if (d->package) {
             s->policy = policy_view_get(s->worker->registry, repo, d->package);
