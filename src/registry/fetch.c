@@ -211,10 +211,14 @@ static bool on_data(struct upstream_request *r, const void *data, size_t size)
     return true;
 }
 
-/* What one remote has given is forgotten. Only while nobody has seen a byte of it. */
+/* What one remote has given is forgotten: *arg, only while nobody has seen a byte of it. */
 static void change_anew(struct flight *f, void *arg)
 {
-    (void)arg;
+    bool *done = arg;
+
+    *done = !f->begun;
+    if (f->begun)
+        return;
     scratch_unref(f->scratch);
     f->scratch = NULL;
     f->view.fd = -1;
@@ -363,10 +367,18 @@ static void note_worst(struct flight *f, enum err e, const struct why *why)
 
 void flight_again(struct flight *f, enum err e, const struct why *why)
 {
+    bool done;
+
     if (e)
         note_worst(f, e, why);
     bytes_drop(f);
-    flight_changed(f, change_anew, NULL);
+    flight_changed(f, change_anew, &done);
+    if (!done) {
+        log_warn("registry", "upstream of '%s' broke off in '%s': %s", f->repo_name, f->order.path,
+                 why_text(why, e));
+        flight_end(f, e ? e : ERR_UPSTREAM, why);
+        return;
+    }
     f->remote++;
     flight_next(f);
 }
@@ -394,17 +406,12 @@ static void on_done(struct upstream_request *r)
         flight_pump(f);
     } else if (r->outcome == UPSTREAM_NOT_MODIFIED && f->known) {
         flight_unchanged(f);
-    } else if (flight_has_begun(f)) {
-        log_warn("registry", "upstream of '%s' broke off in '%s': %s", f->repo_name, f->order.path,
-                 why_text(&why, r->err));
-        flight_end(f, r->err ? r->err : ERR_UPSTREAM, &why);
     } else {
         int64_t until_ms = clock_wall_ms() + r->retry_after_ms;
+        enum err e = r->outcome == UPSTREAM_NOT_FOUND ? OK : r->err ? r->err : ERR_UPSTREAM;
         if (r->err == ERR_UNAVAILABLE && r->retry_after_ms > 0 && !f->some_failed)
             flight_changed(f, change_until, &until_ms);
-        if (r->outcome != UPSTREAM_NOT_FOUND)
-            note_worst(f, r->err && r->err != ERR_NOT_FOUND ? r->err : ERR_UPSTREAM, &why);
-        flight_again(f, OK, NULL);
+        flight_again(f, e, &why);
     }
     flight_unref(owner);
 }

@@ -93,14 +93,6 @@ void flight_changed(struct flight *f, void (*change)(struct flight *f, void *arg
     uv_mutex_unlock(&lock);
 }
 
-bool flight_has_begun(struct flight *f)
-{
-    uv_mutex_lock(&lock);
-    bool begun = f->begun;
-    uv_mutex_unlock(&lock);
-    return begun;
-}
-
 void flight_look(struct follower *f, struct flight_view *ret)
 {
     uv_mutex_lock(&lock);
@@ -108,12 +100,15 @@ void flight_look(struct follower *f, struct flight_view *ret)
     uv_mutex_unlock(&lock);
 }
 
-bool flight_commits(struct follower *f)
+bool flight_commits(struct follower *f, struct flight_view *ret)
 {
+    struct flight *flight = f->flight;
+
     uv_mutex_lock(&lock);
-    bool good = !f->flight->view.over || f->flight->view.good;
+    bool good = flight->view.fd >= 0 && (!flight->view.over || flight->view.good);
     if (good)
-        f->flight->begun = true;
+        flight->begun = true;
+    *ret = flight->view;
     uv_mutex_unlock(&lock);
     return good;
 }

@@ -56,9 +56,9 @@ struct follower {
 };
 void flight_join(struct worker *w, const struct repo *repo, const struct flight_order *o, struct follower *f);
 void flight_look(struct follower *f, struct flight_view *ret);
-/* Bytes will be given away: from here on the flight can't begin anew with another remote. False: it has just
- * ended. */
-bool flight_commits(struct follower *f);
+/* Bytes will be given away: from here on the flight can't begin anew with another remote. *ret is how far it
+ * is then. False: there is nothing to give away any more. */
+bool flight_commits(struct follower *f, struct flight_view *ret);
 void flight_leave(struct follower *f);
 
 void flights_start(struct registry *r);

@@ -85,7 +85,6 @@ struct flight {
 void flight_ref(struct flight *f);   /* for each callback that is to come */
 void flight_unref(struct flight *f);
 void flight_changed(struct flight *f, void (*change)(struct flight *f, void *arg), void *arg);
-bool flight_has_begun(struct flight *f);
 /* The one end. Followers see `e`; OK: the artifact is there. */
 void flight_end(struct flight *f, enum err e, const struct why *why);
 const struct repo *flight_repo(struct flight *f); /* NULL: it is gone */
@@ -93,7 +92,8 @@ const struct repo *flight_repo(struct flight *f); /* NULL: it is gone */
 /* fetch.c */
 void scratch_unref(struct scratch *s); /* NULL is fine */
 void flight_fetch(struct flight *f);    /* from the first remote on */
-/* This remote was no good (and why; OK: it has no such thing): the next, or the end. */
+/* This remote was no good (and why; OK: it has no such thing): the next, or the end: also if bytes of it were
+ * given away. */
 void flight_again(struct flight *f, enum err e, const struct why *why);
 void flight_stop(struct flight *f);     /* drops what is under way; on the way down */
 /* land.c */

@@ -73,15 +73,11 @@ static enum err land_compare(struct flight *f, struct why *why)
 static void land_wrong(struct flight *f, const struct why *why)
 {
     struct why text;
-    bool begun = flight_has_begun(f);
 
     log_warn("registry", "upstream of '%s' gave wrong bytes for '%s': %s", f->repo_name, f->order.path,
              why->text);
     fail(&text, ERR_UPSTREAM, "upstream's bytes are not what they should be: %s", why->text);
-    if (begun)
-        flight_end(f, ERR_UPSTREAM, &text);
-    else
-        flight_again(f, ERR_UPSTREAM, &text);
+    flight_again(f, ERR_UPSTREAM, &text);
 }
 
 void flight_land(struct flight *f)

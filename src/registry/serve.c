@@ -303,11 +303,14 @@ static void on_wake(struct follower *f)
             serve_next(s, v.err, &v.why, v.until_ms);
         else
             serve_landed(s);
-    } else if (worth_beginning(s, &v) && flight_commits(f)) {
+    } else if (worth_beginning(s, &v) && flight_commits(f, &v)) {
         serve_begin(s, &v);
         serve_pump(s, &v);
-    } else if (v.over) {
-        serve_next(s, v.err, &v.why, v.until_ms); /* good bytes without a name, and a request for a part */
+    } else if (v.over) { /* good bytes without a name, and a request for a part; or over just now */
+        if (v.err)
+            serve_next(s, v.err, &v.why, v.until_ms);
+        else
+            serve_landed(s);
     } else if (s->req->method == HTTP_M_HEAD && v.length >= (int64_t)HEAD_LEAST) {
         serve_begin(s, &v);
         s->ended = true;

@@ -307,7 +307,7 @@ static void cooldown_holds_at_the_index_and_at_the_bytes(void **state)
     assert_non_null(strstr(a.head, "Retry-After: 6"));
     free(a.raw);
     expect("mirror/lib/3", 403, NULL); /* nobody says how old it is */
-    fx_await(&fx, "SELECT count(*) FROM cooldown_block", 1);
+    fx_await(&fx, "SELECT count(*) FROM cooldown_block", 2); /* of both, and why */
     json_t *args = json_pack("{s:s, s:s, s:s}", "repo", "mirror", "package", "lib", "version", "2");
     assert_int_equal(fx_propose(&fx, "cooldown.unblock", args), OK);
     expect("mirror/lib.idx", 200, "1@mirror 2@mirror ");
