@@ -38,6 +38,11 @@ struct job {
     /* of locate */
     const char *path;
     bool *found;
+    /* of names */
+    const char **names;
+    unsigned name_count, name_offset, name_limit;
+    api_names_cb *on_names;
+    void *arg;
 };
 
 /* --- lanes --- */
@@ -115,8 +120,15 @@ static struct meta_reader *lane_reader(struct lane *l, const char *dir, struct w
     return l->reader;
 }
 
-/* A job for whoever asks, with the repositories that he may read. NULL: answered. */
-static struct job *job_new(struct http_request *req)
+static bool named(const char *const *names, const char *name)
+{
+    while (*names && strcmp(*names, name))
+        names++;
+    return *names != NULL;
+}
+
+/* A job for whoever asks, with the repositories that he may read, or with those of `only`. NULL: answered. */
+static struct job *job_new_of(struct http_request *req, const char *const *only)
 {
     struct worker *w = worker_of(req);
     struct lane *l = &lanes[w->loop.index];
@@ -141,10 +153,15 @@ static struct job *job_new(struct http_request *req)
     j->lane = l;
     search_repos(w->reader, &j->arena, &j->repos, &count, &whole);
     for (unsigned i = 0; i < count; i++)
-        if (may_repo(principal_of(req), j->repos[i].name, REPO_READ))
+        if (only ? named(only, j->repos[i].name) : may_repo(principal_of(req), j->repos[i].name, REPO_READ))
             j->repos[j->repo_count++] = j->repos[i];
     j->everything = whole && j->repo_count == count;
     return j;
+}
+
+static struct job *job_new(struct http_request *req)
+{
+    return job_new_of(req, NULL);
 }
 
 static void job_start(struct job *j, struct http_request *req,
@@ -326,6 +343,76 @@ void search_locate_get(struct http_request *req)
     j->path = arena_strdup(&j->arena, path);
     j->found = arena_alloc(&j->arena, j->repo_count + 1);
     job_start(j, req, locate_job, locate_done);
+}
+
+/* --- names, for formats --- */
+
+static void names_job(struct job *j, struct meta_reader *r)
+{
+    const char *last = NULL;
+    unsigned n = 0;
+
+    j->err = search_run(r, &j->arena, &j->query, &j->result, &j->why);
+    if (j->err)
+        return;
+    j->names = arena_alloc(&j->arena, (j->result.count + 1) * sizeof *j->names);
+    for (unsigned i = 0; i < j->result.count; i++) {
+        const char *name = j->result.hits[i].name;
+        if (last && !strcmp(last, name))
+            continue;
+        last = name;
+        if (n >= j->name_offset && j->name_count < j->name_limit)
+            j->names[j->name_count++] = name;
+        n++;
+    }
+    j->result.total = n;
+}
+
+static void names_done(struct job *j)
+{
+    if (cluster_current(worker_of(j->req)->cluster))
+        j->on_names(j->req, j->names, j->name_count, j->result.total, j->arg);
+    else
+        api_fail(j->req, ERR_NOT_CURRENT, NULL);
+}
+
+static const struct search_node *leaf(struct arena *a, enum search_field field, const char *text,
+                                      const struct search_node *other)
+{
+    struct search_node *one = arena_alloc(a, sizeof *one), *both = arena_alloc(a, sizeof *both);
+
+    *one = (struct search_node){ .kind = SEARCH_TERM, .field = field, .text = arena_strdup(a, text) };
+    *both = (struct search_node){ .kind = SEARCH_AND, .a = other, .b = one };
+    return other ? both : one;
+}
+
+void api_search_names(struct http_request *req, const char *const *repos, const char *const *words,
+                      unsigned offset, unsigned limit, api_names_cb *done, void *arg)
+{
+    struct job *j = job_new_of(req, repos);
+    const struct search_node *root = NULL;
+
+    if (!j)
+        return;
+    for (; *words; words++)
+        root = leaf(&j->arena, SEARCH_NAME, *words, root);
+    /* Any name: all that these repositories are of. */
+    if (!root && j->repo_count)
+        root = leaf(&j->arena, SEARCH_TYPE,
+                    arena_strndup(&j->arena, j->repos[0].type, strcspn(j->repos[0].type, "-")), NULL);
+    if (!root) {
+        job_free(j);
+        done(req, NULL, 0, 0, arg);
+        return;
+    }
+    j->on_names = done;
+    j->arg = arg;
+    j->name_offset = offset;
+    j->name_limit = limit;
+    j->query = (struct search_query){ .root = root, .repos = j->repos, .repo_count = j->repo_count,
+                                      .everything = j->everything, .sort = SEARCH_BY_NAME,
+                                      .limit = SEARCH_COUNTED };
+    job_start(j, req, names_job, names_done);
 }
 
 /* --- figures, building anew --- */

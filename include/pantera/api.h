@@ -84,6 +84,14 @@ typedef void api_sign_in_cb(struct http_request *req, enum err e, const struct w
 void api_sign_in(struct http_request *req, const char *name, const char *password, const char *code,
                  const char *label, api_sign_in_cb *done);
 
+/* For formats with a search of their own: names that hold all of `words` (NULL-terminated; none: any name),
+ * of artifacts in `repos` (names, NULL-terminated; nothing is asked of permissions), each once, in their
+ * order. Answers with api_fail when it can't. Names are borrowed until `done` returns. */
+typedef void api_names_cb(struct http_request *req, const char *const *names, unsigned count, int64_t total,
+                          void *arg);
+void api_search_names(struct http_request *req, const char *const *repos, const char *const *words,
+                      unsigned offset, unsigned limit, api_names_cb *done, void *arg);
+
 /* The hooks that main gives to the listeners. */
 void api_on_request(struct http_request *req);         /* 8086 */
 void api_on_repository_request(struct http_request *req); /* 8080: specials, then formats */

@@ -138,6 +138,20 @@ def test_npm_three_nodes(cluster, spread):
     assert all(n >= 5 for n in front.counts.values()), front.counts
 
 
+# What else each can do about the package "high", and what it then says.
+MORE = {
+    "pnpm": [(["whoami"], USER), (["dist-tag", "add", "high@1.0.1", "old"], ""),
+             (["dist-tag", "ls", "high"], "old: 1.0.1"), (["deprecate", "high@1.0.1", "go away"], ""),
+             (["view", "high", "deprecated"], "go away"), (["unpublish", "high", "--force"], "")],
+    "yarn": [(["tag", "add", "high@1.0.1", "old"], ""), (["tag", "list", "high"], "old: 1.0.1"),
+             (["info", "high", "dist-tags"], "1.0.1")],
+    "berry": [(["npm", "whoami"], USER), (["npm", "tag", "add", "high@1.0.1", "old"], ""),
+              (["npm", "tag", "list", "high"], "old"),
+              (["npm", "info", "high", "--fields", "version"], "1.0.1")],
+    "bun": [(["pm", "whoami"], USER), (["pm", "view", "high", "version"], "1.0.1")],
+}
+
+
 @pytest.mark.parametrize("client", ["pnpm", "yarn", "berry", "bun"])
 def test_other_clients(make_node, client):
     """Each publishes two packages and installs one that needs the other, with nothing cached."""
@@ -156,6 +170,9 @@ def test_other_clients(make_node, client):
     again = home.run(client, *PUBLISH[client], cwd=folder, ok=False)
     assert any(word in again.said.lower() for word in ("previously published", "cannot publish over", "409",
                                                       "already")), again.said
+    for args, expected in MORE[client]:
+        done = home.run(client, *args, cwd=project)
+        assert expected in done.said, done.said
 
 
 # --- without a client: what goes over the wire ---
@@ -201,6 +218,52 @@ def test_documents(make_node):
     known = {(i["artifact_name"], i["version"]) for i in found}
     assert known >= {("a", "1.0.0"), ("@s/n", "1.1.0-rc.1")}, found
     assert not [i for i in found if ".npm" in i["artifact_path"]]
+
+
+def test_search(make_node):
+    node = make_node()
+    admin = node.admin()
+    put_npm(admin)
+    put_npm(admin, "other")
+    for name in ("apple-pie", "apple-juice", "@fruit/apple", "pear"):
+        for version in ("1.0.0", "1.1.0"):
+            publish(admin, name, version)
+    publish(admin, "apple-secret", "1.0.0", "other")
+    home = Home(node.dir + "/home", f"http://127.0.0.1:{node.port}/npm", api_token(admin))
+    seen = json.loads(home.npm("search", "apple", "--json").stdout)
+    assert [(p["name"], p["version"]) for p in seen] == [
+        ("@fruit/apple", "1.1.0"), ("apple-juice", "1.1.0"), ("apple-pie", "1.1.0")], seen
+    answer = admin.get("/npm/-/v1/search?text=&size=2&from=1").json()
+    assert answer["total"] == 4
+    assert [o["package"]["name"] for o in answer["objects"]] == ["apple-juice", "apple-pie"]
+    answer = admin.get("/npm/-/v1/search?text=scope:fruit%20apple").json()
+    assert [o["package"]["name"] for o in answer["objects"]] == ["@fruit/apple"]
+    admin.must("PUT", "/repositories/all", {"repo": {"type": "npm-group", "members": ["npm", "other"]}})
+    assert admin.get("/all/-/v1/search?text=apple").json()["total"] == 4
+
+
+def test_provenance(make_node):
+    """A bundle that comes with a publish is given to who asks, and named in the document."""
+    node = make_node()
+    admin = node.admin()
+    put_npm(admin)
+    data = tgz("a", "1.0.0")
+    statement = {"predicateType": "https://slsa.dev/provenance/v1"}
+    bundle = {"mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json", "dsseEnvelope": {
+        "payload": base64.b64encode(json.dumps(statement).encode()).decode(), "payloadType": "x"}}
+    doc = document("a", "1.0.0", data)
+    text = json.dumps(bundle)
+    doc["_attachments"]["a-1.0.0.sigstore"] = {"content_type": bundle["mediaType"], "data": text,
+                                               "length": len(text)}
+    assert admin.repo("PUT", "/npm/a", json.dumps(doc).encode(),
+                      {"Content-Type": "application/json"}).status == 201
+    said = packument(admin, "a")["versions"]["1.0.0"]["dist"]["attestations"]
+    assert said == {"url": f"http://127.0.0.1:{node.port}/npm/-/npm/v1/attestations/a@1.0.0",
+                    "provenance": {"predicateType": statement["predicateType"]}}
+    got = admin.get("/npm/-/npm/v1/attestations/a@1.0.0").json()
+    assert got == {"attestations": [{"predicateType": statement["predicateType"], "bundle": bundle}]}
+    doc["_attachments"]["a-1.0.0.sigstore"]["data"] = "{}"
+    assert admin.repo("PUT", "/npm/a", json.dumps(doc).encode()).status == 400
 
 
 def test_publish_is_judged(make_node):

@@ -3,16 +3,21 @@
 group of three nodes; who owns a name; cooldown as npm sees it."""
 import json
 import os
+import time
 
 import pytest
 
-from npm_clients import Home, Verdaccio, machine_registry
+from npm_clients import INSTALL, Home, Verdaccio, machine_registry
 from pantera import FULL, Client
 from spread import Spread
 from test_format_npm import api_token, document, packument, publish, put_npm, tgz
 from upstream import Upstream
 
-OLD, NEW = "2020-01-01T00:00:00.000Z", "2999-01-01T00:00:00.000Z"
+OLD = "2020-01-01T00:00:00.000Z"
+
+
+def now():
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
 
 
 @pytest.fixture
@@ -117,9 +122,8 @@ def old_and_new(up, name, versions):
 
 def test_cooldown(cluster, tmp_path, closing):
     up = closing(Upstream())
-    fresh = __import__("datetime").datetime.utcnow().strftime("%Y-%m-%dT%H:%M:%S.000Z")
-    old_and_new(up, "lib", {"1.0.0": OLD, "1.1.0": OLD, "2.0.0-rc.1": OLD, "2.0.0": fresh})
-    old_and_new(up, "new", {"1.0.0": fresh})
+    old_and_new(up, "lib", {"1.0.0": OLD, "1.1.0": OLD, "2.0.0-rc.1": OLD, "2.0.0": now()})
+    old_and_new(up, "new", {"1.0.0": now()})
     admin = cluster.node(1).admin()
     put_proxy(admin, "mirror", up.url)
     put_group(admin, "all", "mirror")
@@ -152,6 +156,37 @@ def test_cooldown(cluster, tmp_path, closing):
     home.npm("ci", cwd=locked)
     assert home.has(locked, "lib") == "2.0.0"
     assert packument(admin.at(cluster.node(2)), "lib", "all")["dist-tags"]["latest"] == "2.0.0"
+
+
+def test_passed_on(make_node, closing):
+    """What only upstream knows: keys, attestations."""
+    up = closing(Upstream())
+    old_and_new(up, "lib", {"1.0.0": OLD})
+    up.files["-/npm/v1/keys"] = b'{"keys": []}'
+    up.files["-/npm/v1/attestations/lib@1.0.0"] = b'{"attestations": []}'
+    node = make_node()
+    admin = node.admin()
+    put_proxy(admin, "mirror", up.url)
+    put_group(admin, "all", "mirror")
+    for repo in ("mirror", "all"):
+        assert admin.get(f"/{repo}/-/npm/v1/keys").json() == {"keys": []}
+        assert admin.get(f"/{repo}/-/npm/v1/attestations/lib@1.0.0").json() == {"attestations": []}
+
+
+def test_a_client_that_waits(make_node, tmp_path, closing):
+    """pnpm's own minimum age finds the times it needs, also where no cooldown is."""
+    up = closing(Upstream())
+    old_and_new(up, "lib", {"1.0.0": OLD, "1.1.0": OLD, "2.0.0": now()})
+    node = make_node()
+    admin = node.admin()
+    put_proxy(admin, "mirror", up.url)
+    home = Home(str(tmp_path / "home"), f"http://127.0.0.1:{node.port}/mirror", api_token(admin))
+    for age, version in ((0, "2.0.0"), (10000, "1.1.0")):
+        project = home.project(dependencies={"lib": "*"})
+        with open(os.path.join(project, "pnpm-workspace.yaml"), "w", encoding="ascii") as f:
+            f.write(f"minimumReleaseAge: {age}\n")
+        home.run("pnpm", *INSTALL["pnpm"], cwd=project)
+        assert home.has(project, "lib") == version
 
 
 def test_upstream_lies(make_node, closing):

@@ -40,6 +40,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.do_GET()
+
     def answer(self, status, data, headers=None):
         self.send_response(status)
         for name, value in (headers or {}).items():

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/formats/npm/account.c: signing in and out (npm login, npm logout), whoami, ping, search, and the
- * questions about advisories, to which a hosted repository has no answers of its own. */
+/* src/formats/npm/account.c: signing in and out (npm login, npm logout), whoami, ping, and the questions
+ * about advisories, to which a hosted repository has no answers of its own. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,6 +110,8 @@ static void reading(struct http_request *req, const struct repo *repo, const str
 {
     if (!may_repo(req->principal, repo->name, REPO_READ))
         npm_fail_text(req, ERR_FORBIDDEN, "no permission to read repository '%.100s'", repo->name);
+    else if (path->what == NPM_SEARCH)
+        npm_search(req, repo);
     else if (path->what == NPM_AUDIT)
         audit_reply(req);
     else if (path->what == NPM_KEYS)

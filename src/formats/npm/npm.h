@@ -75,6 +75,9 @@ enum err npm_tarball_read(int fd, struct npm_tarball *ret, struct why *why);
 void npm_read(struct http_request *req, const struct repo *repo, const struct npm_path *path);
 void npm_keys(struct http_request *req, const struct repo *repo);
 
+/* --- search.c --- */
+void npm_search(struct http_request *req, const struct repo *repo);
+
 /* --- account.c: who am I, signing in and out, and what is asked besides packages --- */
 void npm_account(struct http_request *req, const struct repo *repo, const struct npm_path *path);
 bool npm_anonymous(const struct http_request *req, const char *path);

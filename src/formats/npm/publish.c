@@ -163,11 +163,11 @@ static enum err judge_bytes(struct publish *p, struct why *why)
 
     if (e)
         return e;
-    p->facts = (struct npm_facts){ .digests = *stage_digests(p->stage),
-                                   .file_count = t.file_count,
-                                   .unpacked_bytes = t.unpacked_bytes,
-                                   .shrinkwrap = t.shrinkwrap,
-                                   .gyp = t.gyp };
+    p->facts.digests = *stage_digests(p->stage);
+    p->facts.file_count = t.file_count;
+    p->facts.unpacked_bytes = t.unpacked_bytes;
+    p->facts.shrinkwrap = t.shrinkwrap;
+    p->facts.gyp = t.gyp;
     name = json_string_value(json_object_get(t.manifest, "name"));
     version = json_string_value(json_object_get(t.manifest, "version"));
     if (!p->document)            /* its package.json is all there is */
