@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import select
+import socket
 import tarfile
 import threading
 import time
@@ -352,6 +353,24 @@ def test_large_tarball_streams(make_node):
     assert node.memory("VmHWM") - before < 24 << 20
     got = admin.get("/npm/big/-/big-1.0.0.tgz").body
     assert hashlib.sha256(got).digest() == hashlib.sha256(data).digest()
+
+
+def test_a_publisher_who_goes(make_node):
+    """Wherever a client hangs up, nothing is published and nothing breaks."""
+    node = make_node()
+    admin = node.admin()
+    put_npm(admin)
+    body = json.dumps(document("a", "1.0.0", tgz("a", "1.0.0", {"noise": os.urandom(300000).hex()}))).encode()
+    head = (f"PUT /npm/a HTTP/1.1\r\nHost: x\r\nAuthorization: {admin.authorization}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n").encode()
+    for sent in (0, 10, 400, 70000, len(body) // 2, len(body) - 1):
+        with socket.create_connection(("127.0.0.1", node.port)) as s:
+            s.sendall(head + body[:sent])
+    with socket.create_connection(("127.0.0.1", node.port)) as s:
+        s.sendall(head + body[:len(body) // 2] + b"!" * (len(body) - len(body) // 2))
+        assert b" 400 " in s.recv(100)
+    assert admin.get("/npm/a", 404).json() == {"error": "package 'a' not found"}
+    assert publish(admin, "a", "1.0.0").status == 201 and node.alive()
 
 
 def test_two_nodes_at_once(cluster):

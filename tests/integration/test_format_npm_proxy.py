@@ -158,12 +158,16 @@ def test_cooldown(cluster, tmp_path, closing):
     assert packument(admin.at(cluster.node(2)), "lib", "all")["dist-tags"]["latest"] == "2.0.0"
 
 
-def test_passed_on(make_node, closing):
-    """What only upstream knows: keys, attestations."""
+def test_passed_on(make_node, tmp_path, closing):
+    """What only upstream knows: advisories, search, keys, attestations."""
     up = closing(Upstream())
     old_and_new(up, "lib", {"1.0.0": OLD})
     up.files["-/npm/v1/keys"] = b'{"keys": []}'
     up.files["-/npm/v1/attestations/lib@1.0.0"] = b'{"attestations": []}'
+    up.files["-/v1/search?text=lib&size=20"] = b'{"objects": [], "total": 7}'
+    advisories = {"lib": [{"id": 1, "url": "https://advisory.example/1", "title": "it is bad",
+                           "severity": "high", "vulnerable_versions": "<2.0.0"}]}
+    up.files["-/npm/v1/security/advisories/bulk"] = json.dumps(advisories).encode()
     node = make_node()
     admin = node.admin()
     put_proxy(admin, "mirror", up.url)
@@ -171,6 +175,12 @@ def test_passed_on(make_node, closing):
     for repo in ("mirror", "all"):
         assert admin.get(f"/{repo}/-/npm/v1/keys").json() == {"keys": []}
         assert admin.get(f"/{repo}/-/npm/v1/attestations/lib@1.0.0").json() == {"attestations": []}
+    assert admin.get("/mirror/-/v1/search?text=lib&size=20").json()["total"] == 7
+    home = Home(str(tmp_path / "home"), f"http://127.0.0.1:{node.port}/all", api_token(admin))
+    project = home.project(dependencies={"lib": "1.0.0"})
+    home.npm("install", cwd=project)
+    said = home.npm("audit", cwd=project, ok=False).said
+    assert "it is bad" in said, said
 
 
 def test_a_client_that_waits(make_node, tmp_path, closing):

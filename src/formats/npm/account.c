@@ -112,6 +112,8 @@ static void reading(struct http_request *req, const struct repo *repo, const str
         npm_fail_text(req, ERR_FORBIDDEN, "no permission to read repository '%.100s'", repo->name);
     else if (path->what == NPM_SEARCH)
         npm_search(req, repo);
+    else if ((path->what == NPM_AUDIT || path->what == NPM_BULK) && npm_forward(req, repo, path->whole))
+        return;
     else if (path->what == NPM_AUDIT)
         audit_reply(req);
     else if (path->what == NPM_KEYS)

@@ -58,8 +58,10 @@ void npm_missing(struct http_request *req, enum err e, const struct why *why)
 {
     const struct asked *asked = req->context;
 
-    if (e == ERR_NOT_FOUND && !(why && why->text[0]) && asked->path->package)
-        npm_fail_text(req, e, "package '%.200s' not found", asked->path->whole);
+    /* What composes a document knows better; whoever found no document only knows where it would be. */
+    if (e == ERR_NOT_FOUND && !(why && !strncmp(why->text, "version", 7)) &&
+        (asked->path->what == NPM_PACKAGE || asked->path->what == NPM_MANIFEST))
+        npm_fail_text(req, e, "package '%.200s' not found", asked->path->package);
     else
         npm_fail(req, e, why);
 }

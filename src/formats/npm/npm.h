@@ -77,6 +77,8 @@ void npm_keys(struct http_request *req, const struct repo *repo);
 
 /* --- search.c --- */
 void npm_search(struct http_request *req, const struct repo *repo);
+/* To the upstream of a proxy, or of a group's first one. False: there is none, and nothing was done. */
+bool npm_forward(struct http_request *req, const struct repo *repo, const char *url_path);
 
 /* --- account.c: who am I, signing in and out, and what is asked besides packages --- */
 void npm_account(struct http_request *req, const struct repo *repo, const struct npm_path *path);

@@ -349,10 +349,8 @@ static void publish_gone(void *arg)
 {
     struct publish *p = *(struct publish **)arg;
 
-    if (p) {
-        p->change.req = NULL;    /* with its tether */
+    if (p)
         npm_change_free(&p->change);
-    }
 }
 
 static void on_room(struct stage *s, void *arg)

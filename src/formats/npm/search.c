@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/formats/npm/search.c: npm search. Hosted packages are found by the search index, of a group those of
- * its hosted members. */
+/* src/formats/npm/search.c: what is not about one package: npm search, and what npm audit asks. Hosted
+ * packages are found by the search index, of a group those of its hosted members; a proxy passes the
+ * question on to its upstream, a group passes audits on to that of its first proxy. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,17 @@ static void members_add(struct registry *r, const struct repo *repo, enum repo_k
         if (member && !strcmp(member->format, "npm"))
             members_add(r, member, kind, depth + 1, ret);
     }
+}
+
+bool npm_forward(struct http_request *req, const struct repo *repo, const char *url_path)
+{
+    struct members proxies = { .count = 0 };
+
+    members_add(worker_of(req)->registry, repo, REPO_PROXY, 0, &proxies);
+    if (!proxies.count)
+        return false;
+    registry_forward(req, proxies.list[0], url_path, MIB(8), npm_fail);
+    return true;
 }
 
 /* --- npm search --- */
@@ -232,6 +244,9 @@ void npm_search(struct http_request *req, const struct repo *repo)
     struct members hosted = { .count = 0 };
     const char **names;
 
+    if (repository_kind(repo) == REPO_PROXY &&
+        npm_forward(req, repo, arena_printf(&req->arena, "-/v1/search?%s", req->query)))
+        return;
     members_add(worker_of(req)->registry, repo, REPO_LOCAL, 0, &hosted);
     names = arena_alloc(&req->arena, (hosted.count + 1) * sizeof *names);
     for (unsigned i = 0; i < hosted.count; i++)
