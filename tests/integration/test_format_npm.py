@@ -509,5 +509,6 @@ def test_who_may(make_node):
     nobody = type(client)(node)
     assert nobody.repo("GET", "/npm/a").status == 401
     assert nobody.repo("PUT", "/npm/-/user/org.couchdb.user:joe", b"{}").status == 400
+    assert nobody.repo("PUT", "/npm/-/user/org.couchdb.user:joe/what/else", b"{}").status == 401
     assert nobody.repo("PUT", "/nope/-/user/org.couchdb.user:joe", b"{}").status == 401
     assert admin.repo("POST", "/npm/-/npm/v1/security/advisories/bulk", b"{}").json() == {}

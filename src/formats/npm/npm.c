@@ -145,6 +145,10 @@ static void npm_handle(struct http_request *req, const struct repo *repo, const 
     req->context = asked;
     npm_path_read(&req->arena, path, p);
     p->whole = path;
+    if (!req->principal && p->what != NPM_USER && p->what != NPM_WEB_LOGIN) {
+        npm_fail(req, ERR_UNAUTHORIZED, NULL); /* it only began like them (npm_anonymous) */
+        return;
+    }
     switch (p->what) {
     case NPM_PACKAGE:
     case NPM_MANIFEST:
