@@ -23,7 +23,8 @@ def module_zip(module, version, files=None, mod=None):
         files = {"go.mod": mod or f"module {module}\n", "lib.go": f'package lib\n\nconst V = "{version}"\n'}
     with zipfile.ZipFile(b, "w", zipfile.ZIP_DEFLATED) as z:
         for name, text in files.items():
-            z.writestr(name[1:] if name[0] == "/" else f"{module}@{version}/{name}", text)
+            path = name[1:] if name[0] == "/" else f"{module}@{version}/{name}"
+            z.writestr(zipfile.ZipInfo(path), text)  # without a time: the same bytes each time
     return b.getvalue()
 
 

@@ -30,13 +30,19 @@ static void go_get(struct http_request *req, const struct repo *repo, const char
     struct go_path p;
     enum err e = go_path_parse(&req->arena, path, &p, &why);
 
+    if (!e && p.module)
+        e = go_path_judge(&p, &why);
     if (e)
         api_fail(req, e, &why);
+    else if (p.kind == GO_SUMDB)
+        go_sumdb_get(req, repo, path);
     else if (p.kind == GO_LIST || p.kind == GO_LATEST)
         go_document_get(req, repo, path, &p);
+    else if (is_version_file(&p) && repository_kind(repo) != REPO_LOCAL)
+        go_elsewhere_get(req, repo, path, &p);
     else if (is_version_file(&p) && registry_get(req, repo, path, api_fail))
         return;
-    else if ((n == 0 || path[n - 1] == '/') &&
+    else if ((n == 0 || path[n - 1] == '/') && repository_kind(repo) != REPO_GROUP &&
              format_listing(req, repo, n ? arena_strndup(&req->arena, path, n - 1) : ""))
         return;
     else
@@ -94,7 +100,8 @@ static void go_remove(struct http_request *req, const struct repo *repo, const c
     struct why why;
     struct go_path p;
 
-    if (!go_path_parse(&req->arena, path, &p, &why) && is_version_file(&p))
+    if (repository_kind(repo) == REPO_LOCAL && !go_path_parse(&req->arena, path, &p, &why) &&
+        is_version_file(&p))
         version_delete(req, repo, &p, done);
     else
         (tree ? registry_delete_tree : registry_delete)(req, repo, path, done);
@@ -135,8 +142,24 @@ static void go_upload(struct http_request *req, const struct repo *repo, const c
         go_put(req, repo, &p);
 }
 
+/* What a proxy has cached may be dropped; nothing may be put there. */
+static bool refuses(struct http_request *req, const struct repo *repo)
+{
+    enum repo_kind kind = repository_kind(repo);
+    unsigned reading = HTTP_M_GET | HTTP_M_HEAD | HTTP_M_OPTIONS;
+
+    if (kind == REPO_LOCAL || req->method & reading || (kind == REPO_PROXY && req->method == HTTP_M_DELETE))
+        return false;
+    http_set_header(req, "Allow", kind == REPO_PROXY ? "GET, HEAD, DELETE, OPTIONS" : "GET, HEAD, OPTIONS");
+    api_fail_text(req, ERR_METHOD, "'%s' is a %s: upload to a hosted repository", repo->name,
+                  kind == REPO_PROXY ? "proxy" : "group");
+    return true;
+}
+
 static void go_handle(struct http_request *req, const struct repo *repo, const char *path)
 {
+    if (refuses(req, repo))
+        return;
     switch (req->method) {
     case HTTP_M_GET:
     case HTTP_M_HEAD:
@@ -165,18 +188,7 @@ static void go_handle(struct http_request *req, const struct repo *repo, const c
 
 static enum err go_check(const json_t *repo_config, struct why *why)
 {
-    static const char *const keys[] = { "type", "storage", "content-length-max", "description" };
-    const char *name;
-    json_t *value;
-
-    json_object_foreach ((json_t *)repo_config, name, value) {
-        size_t i = 0;
-        while (i < sizeof keys / sizeof *keys && strcmp(keys[i], name))
-            i++;
-        if (i == sizeof keys / sizeof *keys)
-            return fail(why, ERR_BAD_REQUEST, "'%.100s' is not a key of a go repository", name);
-    }
-    return OK;
+    return repository_check(repo_config, NULL, why);
 }
 
 static const char *const go_aliases[] = { "go", NULL };
@@ -184,7 +196,7 @@ static const char *const go_aliases[] = { "go", NULL };
 const struct format go_format = {
     .name = "go",
     .aliases = go_aliases,
-    .caps = FORMAT_LOCAL,
+    .caps = FORMAT_LOCAL | FORMAT_PROXY | FORMAT_GROUP,
     .handle = go_handle,
     .check = go_check,
     .remove = go_remove,

@@ -3,6 +3,7 @@
 #ifndef FORMATS_GO_H
 #define FORMATS_GO_H
 
+#include "pantera/document.h"
 #include "pantera/format.h"
 #include "pantera/limits.h"
 #include "src/formats/go/module.h"
@@ -17,7 +18,14 @@ void go_rows(struct worker *w, const struct repo *repo, const char *path, const 
 #define GO_LIST_LIMIT MIB(8)
 #define GO_INFO_LIMIT KIB(64)
 
+/* struct document's owns: has it a version of this module? */
+bool go_owns(struct registry *r, struct arena *a, const struct repo *repo, const char *package);
+
 /* --- documents.c --- */
+/* .zip, .mod and .info of a proxy or a group. */
+void go_elsewhere_get(struct http_request *req, const struct repo *repo, const char *path,
+                      const struct go_path *p);
+void go_sumdb_get(struct http_request *req, const struct repo *repo, const char *path);
 void go_document_get(struct http_request *req, const struct repo *repo, const char *path,
                      const struct go_path *p);
 

@@ -263,6 +263,17 @@ enum err go_module_check(const char *module, const char *version, struct why *wh
     return fail(why, ERR_BAD_REQUEST, "version %.100s is not of a module '%.200s'", version, module);
 }
 
+enum err go_path_judge(const struct go_path *p, struct why *why)
+{
+    struct why detail;
+
+    if (path_check(p->module, false, &detail) ||
+        (p->version && element_check(p->version, strlen(p->version), true, &detail)) ||
+        (p->version && strchr(p->version, '!')))
+        return fail(why, ERR_NOT_FOUND, "'%.200s' can't be a module, or its version", p->module);
+    return OK;
+}
+
 /* --- versions --- */
 
 /* No leading zero. Past it; NULL: none. */

@@ -23,6 +23,8 @@ enum err go_path_parse(struct arena *a, const char *path, struct go_path *ret, s
 const char *go_unescape(struct arena *a, const char *escaped);
 const char *go_escape(struct arena *a, const char *text);
 
+/* NOT_FOUND: a module or a version that can't be, and must not be asked of upstream. */
+enum err go_path_judge(const struct go_path *p, struct why *why);
 /* BAD_REQUEST: no valid path of a module; no canonical version; a major version that is not the path's. */
 enum err go_module_check(const char *module, const char *version, struct why *why);
 /* Is it a path that every system can store? `what` is for the text. */

@@ -95,6 +95,24 @@ static void add(struct rows *r, const char *name)
     r->versions[r->count++] = version;
 }
 
+bool go_owns(struct registry *r, struct arena *a, const struct repo *repo, const char *package)
+{
+    struct registry_entry *entries;
+    unsigned count;
+    bool more;
+
+    if (registry_list(r, a, repo, arena_printf(a, "%s/@v", go_escape(a, package)), NULL, 100, &entries,
+                      &count,
+                      &more))
+        return false;
+    for (unsigned i = 0; i < count; i++) {
+        size_t n = strlen(entries[i].name);
+        if (n > 4 && !strcmp(entries[i].name + n - 4, ".zip"))
+            return true;
+    }
+    return false;
+}
+
 static void on_step(struct task *task)
 {
     struct rows *r = container_of(task, struct rows, task);

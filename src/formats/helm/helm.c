@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "pantera/api.h"
+#include "pantera/document.h"
 #include "src/formats/listing.h"
 
 /* --- errors --- */
@@ -27,8 +28,8 @@ void helm_fail(struct http_request *req, enum err e, const struct why *why)
     const char *text = why_text(why, e);
     json_t *body;
 
-    /* These have headers that api_fail knows: challenges, Retry-After, Allow. */
-    if (err_status(e) == 401 || err_status(e) == 429 || err_status(e) >= 500 || e == ERR_METHOD) {
+    /* These have headers that api_fail knows: challenges, Retry-After. */
+    if (err_status(e) == 401 || err_status(e) == 429 || err_status(e) == 500 || err_status(e) == 503) {
         api_fail(req, e, why);
         return;
     }
@@ -71,7 +72,12 @@ static void helm_get(struct http_request *req, const struct repo *repo, const ch
     const char *base = strrchr(path, '/');
     size_t n = strlen(path);
 
-    if (!strcmp(path, "index.yaml")) {
+    if (repository_kind(repo) != REPO_LOCAL) {
+        if (!strcmp(path, "index.yaml"))
+            helm_elsewhere_index(req, repo);
+        else
+            helm_elsewhere_get(req, repo, path);
+    } else if (!strcmp(path, "index.yaml")) {
         index_get(req, repo);
     } else if (!strcmp(path, "api/charts") || !strncmp(path, "api/charts/", 11)) {
         helm_charts_get(req, repo, path[10] ? path + 11 : "");
@@ -122,7 +128,9 @@ static void helm_delete(struct http_request *req, const struct repo *repo, const
                                   !ends_in(path, ".prov")                       ? path + 7
                                                                                 : NULL;
 
-    if (chart && *chart && *chart != '/')
+    if (repository_kind(repo) != REPO_LOCAL) /* of a proxy: what it has cached */
+        registry_delete(req, repo, path, on_deleted);
+    else if (chart && *chart && *chart != '/')
         helm_charts_delete(req, repo, chart);
     else if (*path == '.' || n == 0 || path[n - 1] == '/')
         helm_fail_text(req, ERR_BAD_REQUEST, "what is deleted is charts/NAME/VERSION or charts/NAME");
@@ -143,8 +151,24 @@ static const struct {
     { HTTP_M_DELETE, REPO_DELETE, "delete from", helm_delete },
 };
 
+/* What a proxy has cached may be dropped; nothing may be put there. */
+static bool refuses(struct http_request *req, const struct repo *repo)
+{
+    enum repo_kind kind = repository_kind(repo);
+    unsigned reading = HTTP_M_GET | HTTP_M_HEAD | HTTP_M_OPTIONS;
+
+    if (kind == REPO_LOCAL || req->method & reading || (kind == REPO_PROXY && req->method == HTTP_M_DELETE))
+        return false;
+    http_set_header(req, "Allow", kind == REPO_PROXY ? "GET, HEAD, DELETE, OPTIONS" : "GET, HEAD, OPTIONS");
+    helm_fail_text(req, ERR_METHOD, "'%s' is a %s: upload to a hosted repository", repo->name,
+                   kind == REPO_PROXY ? "proxy" : "group");
+    return true;
+}
+
 static void helm_handle(struct http_request *req, const struct repo *repo, const char *path)
 {
+    if (refuses(req, repo))
+        return;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         if (!(verbs[i].methods & req->method))
             continue;
@@ -161,21 +185,15 @@ static void helm_handle(struct http_request *req, const struct repo *repo, const
 
 static enum err helm_check(const json_t *repo_config, struct why *why)
 {
-    static const char *const keys[] = { "type", "storage", "content-length-max", "description", "redeploy" };
+    static const char *const own_keys[] = { "redeploy", NULL };
+    const char *type = json_string_value(json_object_get(repo_config, "type"));
     const json_t *redeploy = json_object_get(repo_config, "redeploy");
-    const char *word = json_string_value(redeploy), *name;
-    json_t *value;
+    const char *word = json_string_value(redeploy);
+    enum err e = repository_check(repo_config, type && !strchr(type, '-') ? own_keys : NULL, why);
 
-    if (redeploy && (!word || (strcmp(word, "allow") && strcmp(word, "deny"))))
-        return fail(why, ERR_BAD_REQUEST, "'redeploy' must be \"allow\" or \"deny\"");
-    json_object_foreach ((json_t *)repo_config, name, value) {
-        size_t i = 0;
-        while (i < sizeof keys / sizeof *keys && strcmp(keys[i], name))
-            i++;
-        if (i == sizeof keys / sizeof *keys)
-            return fail(why, ERR_BAD_REQUEST, "'%.100s' is not a key of a helm repository", name);
-    }
-    return OK;
+    if (!e && redeploy && (!word || (strcmp(word, "allow") && strcmp(word, "deny"))))
+        e = fail(why, ERR_BAD_REQUEST, "'redeploy' must be \"allow\" or \"deny\"");
+    return e;
 }
 
 static const char *const helm_aliases[] = { "helm", NULL };
@@ -183,7 +201,7 @@ static const char *const helm_aliases[] = { "helm", NULL };
 const struct format helm_format = {
     .name = "helm",
     .aliases = helm_aliases,
-    .caps = FORMAT_LOCAL,
+    .caps = FORMAT_LOCAL | FORMAT_PROXY | FORMAT_GROUP,
     .handle = helm_handle,
     .check = helm_check,
     .remove = helm_remove,

@@ -22,6 +22,10 @@ void helm_upload(struct http_request *req, const struct repo *repo, enum helm_up
 void helm_remove(struct http_request *req, const struct repo *repo, const char *path, bool tree,
                  registry_done_cb *done);
 
+/* --- elsewhere.c: proxies and groups --- */
+void helm_elsewhere_index(struct http_request *req, const struct repo *repo);
+void helm_elsewhere_get(struct http_request *req, const struct repo *repo, const char *path);
+
 /* --- museum.c: ChartMuseum's API --- */
 void helm_charts_get(struct http_request *req, const struct repo *repo,
                      const char *path); /* after api/charts */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pantera/document.h"
 #include "pantera/stage.h"
 #include "pantera/tether.h"
 #include "src/formats/helm/helm.h"
@@ -95,11 +96,13 @@ void helm_remove(struct http_request *req, const struct repo *repo, const char *
     struct registry_stat stat;
     struct folder *f;
 
-    if (!registry_stat(worker_of(req)->registry, &req->arena, repo, path, &stat)) {
+    if (repository_kind(repo) != REPO_LOCAL)
+        (tree ? registry_delete_tree : registry_delete)(req, repo, path, done);
+    else if (!registry_stat(worker_of(req)->registry, &req->arena, repo, path, &stat))
         index_remove(req, repo, path, false, done);
-    } else if (!tree) {
+    else if (!tree)
         done(req, ERR_NOT_FOUND, NULL);
-    } else {
+    else {
         f = arena_alloc(&req->arena, sizeof *f);
         *f = (struct folder){ arena_strdup(&req->arena, repo->name), arena_strdup(&req->arena, path), done };
         req->context = f;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "src/formats/go/module.h"
+#include "src/formats/rfc3339.h"
 
 #include <cmocka.h> /* after our headers: its fail() is a macro */
 
@@ -146,6 +147,36 @@ static void versions_of_commits_are_known(void **state)
     assert_false(go_version_is_pseudo("v1.0.0"));
 }
 
+static void times_of_indexes_are_read(void **state)
+{
+    (void)state;
+    assert_int_equal(rfc3339_ms("2026-01-02T03:04:05Z"), 1767323045000);
+    assert_int_equal(rfc3339_ms("2026-01-02T03:04:05.123456789Z"), 1767323045000);
+    assert_int_equal(rfc3339_ms("2026-01-02 04:04:05+01:00"), 1767323045000);
+    assert_int_equal(rfc3339_ms("2026-01-02T02:34:05-00:30"), 1767323045000);
+    assert_int_equal(rfc3339_ms(NULL), 0);
+    assert_int_equal(rfc3339_ms("2026-01-02"), 0);
+    assert_int_equal(rfc3339_ms("2026-01-02T03:04:05x"), 0);
+    assert_int_equal(rfc3339_ms("yesterday"), 0);
+}
+
+static void paths_for_upstream_are_judged(void **state)
+{
+    static const char *const bad[] = { "example.com/../x/@v/list", "example.com/a b/@v/list", "a/con/@latest",
+                                       "example.com/x/@v/v1?.mod", "example.com/x/@v/v1 .mod" };
+    struct go_path p;
+    struct why why;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(go_path_parse(&arena, bad[i], &p, &why), OK);
+        if (i < 3 && !go_path_judge(&p, NULL))
+            fail_msg("taken: %s", bad[i]);
+    }
+    assert_int_equal(go_path_parse(&arena, "example.com/!x/@v/master.info", &p, &why), OK);
+    assert_int_equal(go_path_judge(&p, NULL), OK);
+}
+
 static void go_mod_names_its_module(void **state)
 {
     static const struct { const char *text, *module; } cases[] = {
@@ -170,7 +201,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(upper_case_is_escaped), TEST(paths_say_what_they_name), TEST(modules_fit_their_versions),
         TEST(files_have_names_for_every_system), TEST(versions_are_in_order),
-        TEST(versions_of_commits_are_known), TEST(go_mod_names_its_module),
+        TEST(versions_of_commits_are_known), TEST(times_of_indexes_are_read),
+        TEST(paths_for_upstream_are_judged),
+        TEST(go_mod_names_its_module),
     };
     return cmocka_run_group_tests_name("go", tests, NULL, NULL);
 }
