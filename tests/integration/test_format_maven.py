@@ -14,7 +14,7 @@ import zipfile
 
 import pytest
 
-from pantera import PASSWORD, USER
+from pantera import FULL, PASSWORD, USER
 
 PLUGINS = "org.apache.maven.plugins:maven-{}-plugin:{}:{}"
 DEPLOY_FILE = PLUGINS.format("deploy", "3.1.1", "deploy-file")
@@ -130,8 +130,9 @@ def test_refusals_have_their_reason(make_node, mvn, tmp_path):
     file = str(tmp_path / "large.jar")
     with zipfile.ZipFile(file, "w") as z:
         z.writestr("noise", os.urandom(5 << 20))
-    out = deploy_file(mvn, node, file, "2.0", user="reader", ok=False)
-    assert "no permission to write to repository 'maven'" in out, out
+    if FULL:
+        out = deploy_file(mvn, node, file, "2.0", user="reader", ok=False)
+        assert "no permission to write to repository 'maven'" in out, out
     out = deploy_file(mvn, node, file, "1.1-SNAPSHOT", ok=False)
     assert "takes no snapshots" in out, out
 
@@ -168,7 +169,8 @@ def test_snapshots(make_cluster, mvn, plugins, tmp_path):
     c = cluster.node(1).admin()
     put_repo(c, "maven")
     first, second = jar(tmp_path / "a.jar", "a"), jar(tmp_path / "b.jar", "b")
-    deploy_file(mvn, cluster.node(1), first, "1.1-SNAPSHOT")
+    for ext, data in (("jar", open(first, "rb").read()), ("pom", b"<project/>")):
+        c.put(f"/maven/org/example/lib/1.1-SNAPSHOT/lib-1.1-20200102.030405-1.{ext}", data)
     deploy_file(mvn, cluster.node(2), second, "1.1-SNAPSHOT")
     third = c.at(cluster.node(3))
     m = metadata(third, "org/example/lib/1.1-SNAPSHOT")

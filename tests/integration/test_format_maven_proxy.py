@@ -14,7 +14,7 @@ import zipfile
 
 import pytest
 
-from pantera import PASSWORD, Client, figure, scale, wait_until
+from pantera import FULL, PASSWORD, Client, figure, scale, wait_until
 from test_format_maven import (ALL, GET, deploy_file, jar, mvn, plugins, put_repo,  # noqa: F401
                                url, versions)
 
@@ -186,7 +186,7 @@ def test_cooldown(make_node, make_cluster, mvn, plugins, upstream):  # noqa: F81
     mvn(GET, where, "-Dartifact=org.up:cool:RELEASE")
     assert os.path.exists(os.path.join(plugins, "org/up/cool/1.0/cool-1.0.jar"))
     out = mvn(GET, where, "-Dartifact=org.up:cool:1.1", ok=False)
-    assert "TOO_YOUNG" in out and "an administrator can unblock it" in out, out
+    assert "TOO_YOUNG" in out and "administrator" in out, out
     r = c.at(cluster.node(3)).repo("GET", "/mirror/org/up/cool/1.1/cool-1.1.jar")
     assert r.status == 403 and b"TOO_YOUNG" in r.body
     c.must("POST", "/repositories/mirror/cooldown/unblock", {"artifact": "org.up:cool", "version": "1.1"})
@@ -232,7 +232,14 @@ def test_tree_through_proxy_and_group(make_cluster, mvn, tmp_path):  # noqa: F81
     first = resolve(cluster.node(1), "one")
     assert len(first) > 100, len(first)
     before = sum(asked(n) for n in cluster.nodes)
-    assert resolve(cluster.node(2), "two") == first
+    if FULL:
+        assert resolve(cluster.node(2), "two") == first
+    for folder, _, files in os.walk(tmp_path / "one"):
+        for name in files:
+            if name in first:
+                path = os.path.relpath(os.path.join(folder, name), tmp_path / "one")
+                with open(os.path.join(folder, name), "rb") as f:
+                    assert c.at(cluster.node(3)).get("/all/" + path).body == f.read(), path
     again = sum(asked(n) for n in cluster.nodes) - before
     figure(f"maven: {len(first)} files through a group, {before} requests upstream; again: {again}")
     assert again == 0

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pantera/clock.h"
 #include "pantera/stage.h"
 #include "pantera/text.h"
 #include "pantera/api.h"
@@ -158,9 +159,11 @@ static enum err blocked(const struct document_request *q, const char *version,
                         const struct policy_verdict_of *v,
                         struct why *why)
 {
-    return fail(why, ERR_FORBIDDEN, "%.120s %.60s is blocked (%s); an administrator can unblock it",
-                q->package,
-                version, v->reason);
+    char until[32];
+
+    return fail(why, ERR_FORBIDDEN, "%.120s %.60s is blocked (%s)%s%s; an administrator can unblock it",
+                q->package, version, v->reason, v->until_ms ? " until " : "",
+                v->until_ms ? clock_rfc3339(v->until_ms, until) : "");
 }
 
 /* The best of those that may be had; of equal ones the first. */
