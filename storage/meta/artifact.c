@@ -48,6 +48,23 @@ enum err artifact_get(struct meta_reader *r, struct arena *a, int64_t repo_id, c
     return found ? OK : ERR_NOT_FOUND;
 }
 
+unsigned artifact_places(struct meta_reader *r, struct arena *a, const char *store,
+                         const unsigned char sha256[32], unsigned limit, struct artifact_place *ret)
+{
+    struct sql *q = sql_read(r, "SELECT r.name, a.path FROM blob b JOIN artifact a ON a.blob_id = b.id "
+                                "JOIN repository r ON r.id = a.repo_id WHERE b.store = ? AND b.sha256 = ? "
+                                "LIMIT ?");
+    unsigned n = 0;
+
+    sql_bind(q, "sbi", store, (const void *)sha256, (size_t)32, (int64_t)limit);
+    while (n < limit && sql_row(q)) {
+        ret[n].repo = sql_str(q, 0, a);
+        ret[n++].path = sql_str(q, 1, a);
+    }
+    sql_end(q);
+    return n;
+}
+
 /* A scan that seeks over each folder it meets. */
 struct children {
     struct meta_reader *reader;

@@ -282,6 +282,8 @@ def test_manifests_are_checked_and_mounts_made(make_node):
     for name in ("images/b", "other/c"):
         r = expect(c, "POST", f"/v2/{name}/blobs/uploads/?mount={layer}&from=images/a", 201)
         assert expect(c, "GET", r.headers["Location"], 200).body == b"one"
+    expect(c, "POST", f"/v2/other/d/blobs/uploads/?mount={layer}", 201)
+    expect(c, "POST", f"/v2/other/c/blobs/uploads/?mount={sha(b'none')}", 202)
     expect(c, "POST", f"/v2/other/c/blobs/uploads/?mount={sha(b'none')}&from=images/a", 202)
     expect(c, "POST", f"/v2/other/c/blobs/uploads/?mount={layer}&from=nowhere/a", 202)
     r = expect(c, "GET", f"/v2/images/a/blobs/{layer}", 206, headers={"Range": "bytes=1-2"})
@@ -424,6 +426,7 @@ def test_who_may_and_how_they_sign_in(make_node):
     assert expect(anna, "GET", "/v2/_catalog", 200).json()["repositories"] == ["images/open"]
     # Nothing that one may not pull can be mounted; a tag that exists is not overwritten without permission.
     expect(bert, "POST", f"/v2/images/mine/blobs/uploads/?mount={sha(b'layer')}&from=images/shut", 202)
+    expect(bert, "POST", f"/v2/images/mine/blobs/uploads/?mount={sha(b'layer')}", 202)
     first = push_image(bert, "images/mine", "v1", b"1")
     push_manifest(bert, "images/mine", first, "v1")
     config = push_blob(bert, "images/mine", EMPTY)

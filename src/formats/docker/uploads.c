@@ -15,6 +15,8 @@
 #include "pantera/worker.h"
 #include "src/formats/docker/docker.h"
 
+enum { PLACES = 50 }; /* that a blob is looked for in */
+
 /* One step of an upload, from its last byte on; it may outlive its request. */
 struct step {
     struct http_request *req;    /* NULL: the client is gone */
@@ -211,6 +213,27 @@ static void on_mounted(enum err e, const struct why *why, void *arg)
         upload_open(c, repo);
 }
 
+/* spec: without `from` a registry may look for the blob itself: in images that this user may pull. */
+static const char *mount_anywhere(struct oci_call *c, const struct repo *repo, const struct oci_digest *d)
+{
+    struct arena *a = &c->req->arena;
+    struct digest_values wanted = oci_digest_values(d);
+    struct registry_place places[PLACES];
+    const char *suffix = blob_path(a, "", d);
+    unsigned n = d->kind != DIGEST_SHA256 ? 0
+                 : registry_places(worker_of(c->req)->registry, a, repo, wanted.sha256, PLACES, places);
+
+    for (unsigned i = 0; i < n; i++) {
+        size_t length = strlen(places[i].path), tail = strlen(suffix);
+        if (length <= tail || strcmp(places[i].path + length - tail, suffix))
+            continue;
+        const char *image = arena_strndup(a, places[i].path, length - tail);
+        if (oci_may(c->req, places[i].repo, image, OCI_PULL))
+            return arena_printf(a, "%s/%s", places[i].repo, image);
+    }
+    return NULL;
+}
+
 /* Where a mount would come from: its repository and path; NULL: nowhere that this user may know of. */
 static const struct repo *mount_source(struct oci_call *c, const char *from, const struct oci_digest *d,
                                        const char **ret_path, struct registry_stat *ret)
@@ -237,14 +260,15 @@ static void upload_mount(struct oci_call *c, const struct repo *repo, const char
     struct registry_stat stat;
     struct oci_digest d;
     struct commit *commit;
-    const char *path;
+    const char *path, *from;
     struct step *s;
 
     if (!oci_digest_parse(digest, &d)) {
         oci_fail(req, 400, "DIGEST_INVALID", "'%.140s' is not a digest", digest);
         return;
     }
-    source = mount_source(c, query_get(&req->arena, req->query, "from"), &d, &path, &stat);
+    from = query_get(&req->arena, req->query, "from");
+    source = mount_source(c, from ? from : mount_anywhere(c, repo, &d), &d, &path, &stat);
     if (!source) {
         upload_open(c, repo);
         return;
