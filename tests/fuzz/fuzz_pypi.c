@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "src/formats/pypi/form.h"
-#include "src/formats/pypi/multipart.h"
+#include "src/formats/multipart.h"
 #include "src/formats/pypi/page.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -105,7 +105,7 @@ def test_yank(admin, tools, tmp_path):
     html = admin.get("/yank/simple/lib/").body.decode()
     assert html.count('data-yanked="eats files"') == 2
     admin.must("POST", "/pypi/yank/lib/1.1/unyank")
-    tools.pip("y5", index(admin.node, "yank"), "lib")
+    tools.uv("y5", index(admin.node, "yank"), "lib")
     assert tools.installed("y5") == {"lib": "1.1"}
 
 
@@ -283,12 +283,12 @@ def test_status(admin, tools, tmp_path):
     assert page(admin, "st", "lib")["project-status"] == {"status": "archived", "reason": "moved on"}
     assert b'<meta name="pypi:project-status" content="archived">' in admin.get("/st/simple/lib/").body
     assert "is archived" in tools.twine(url(admin, "st"), wheel(tmp_path, "lib", "1.1"), status=1)
-    tools.pip("s1", index(admin.node, "st"), "lib")
+    tools.uv("s1", index(admin.node, "st"), "lib")
     admin.must("PUT", "/pypi/st/lib/status", {"status": "quarantined"})
-    tools.pip("s2", index(admin.node, "st"), "lib", status=1)
+    tools.uv("s2", index(admin.node, "st"), "lib", status=1)
     admin.get("/st/lib/1.0/lib-1.0-py3-none-any.whl", 403)
     admin.must("PUT", "/pypi/st/lib/status", {"status": "deprecated"})
-    tools.pip("s3", index(admin.node, "st"), "lib")
+    tools.uv("s3", index(admin.node, "st"), "lib")
 
 
 def test_attestations(admin, tmp_path):

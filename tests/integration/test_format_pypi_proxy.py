@@ -77,7 +77,7 @@ def test_second_server(admin, tools, tmp_path, make_node):
     tools.uv("g1", index(admin.node, "all"), "app")
     assert tools.installed("g1") == {"app": "1.0", "lib_a": "1.0+x", "lib_b": "2.0"}
     tools.twine(url(admin, "own"), wheel(tmp_path, "lib-b", "0.1"))
-    tools.pip("g2", index(admin.node, "all"), "app")
+    tools.uv("g2", index(admin.node, "all"), "app")
     assert tools.installed("g2") == {"app": "1.0", "lib_a": "1.0+x", "lib_b": "0.1"}
     assert page(admin, "all", "lib-b")["versions"] == ["0.1"]
     root = admin.repo("GET", "/all/simple/", headers={"Accept": JSON}).json()
@@ -91,7 +91,7 @@ def test_second_server(admin, tools, tmp_path, make_node):
     assert page(admin, "all", "app")["files"] == []
     admin.get("/all/app/1.0/app-1.0-py3-none-any.whl", 403)
     far.stop()  # what is here is enough
-    tools.pip("g3", index(admin.node, "mirror"), "lib-a")
+    tools.uv("g3", index(admin.node, "mirror"), "lib-a")
 
 
 def test_html_index(admin, tools, up, tmp_path):
@@ -162,7 +162,7 @@ def test_cooldown(admin, tools, up, tmp_path):
     blocked = admin.must("GET", "/cooldown/blocked?search=lib")["items"]
     assert [(b["package_name"], b["version"]) for b in blocked if b["repo"] == "cool"] == [("lib", "1.2")]
     admin.must("POST", "/repositories/cool/cooldown/unblock", {"artifact": "lib", "version": "1.2"})
-    tools.pip("k4", index(admin.node, "cool-group"), "lib")
+    tools.uv("k4", index(admin.node, "cool-group"), "lib")
     assert tools.installed("k4") == {"lib": "1.2"}
 
 
