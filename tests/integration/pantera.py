@@ -22,6 +22,13 @@ from relay import Relay
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FULL = os.environ.get("PANTERA_TEST_FULL") == "1"
+
+
+def only_if(condition):
+    """A test of the long runs (README.md): not collected in others. What is collected must not be skipped."""
+    return (lambda test: test) if condition else (lambda test: None)
+
+
 USER, PASSWORD = "admin", "Integration-Test-1!"
 GRANT_ALL = {"all_permission": {}}
 

@@ -10,7 +10,6 @@ import json
 import os
 import random
 import re
-import shutil
 import socket
 import subprocess
 import threading
@@ -18,7 +17,7 @@ import time
 
 import pytest
 
-from pantera import PASSWORD, USER, Client, free_port, wait_until
+from pantera import PASSWORD, USER, Client, free_port, only_if, wait_until
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -113,14 +112,11 @@ class Skopeo:
         umoci("insert", "--rootless", "--image", f"{name}:{tag}", "file", "/file")
 
 
-needs_skopeo = pytest.mark.skipif(not (shutil.which("skopeo") and shutil.which("umoci")),
-                                  reason="skopeo and umoci: scripts/deps test")
 DEST = ["--dest-tls-verify=false", "--dest-creds", f"{USER}:{PASSWORD}"]
 SRC = ["--src-tls-verify=false", "--src-creds", f"{USER}:{PASSWORD}"]
 ONE = ["--tls-verify=false", "--creds", f"{USER}:{PASSWORD}"]
 
 
-@needs_skopeo
 def test_skopeo_pushes_pulls_lists_and_deletes(make_node, tmp_path):
     node = make_node()
     admin = node.admin()
@@ -507,12 +503,8 @@ def make_group(client, name, members, **config):
                                                           **config}})
 
 
-needs_registry = pytest.mark.skipif(not (shutil.which("docker-registry") and shutil.which("skopeo")),
-                                    reason="docker-registry: scripts/deps test")
 
 
-@needs_skopeo
-@needs_registry
 def test_a_proxy_asks_once_and_then_never(cluster, upstream, tmp_path):
     clients = [n.admin() for n in cluster.nodes]
     make_proxy(clients[0], "mirror", f"http://127.0.0.1:{upstream.port}")
@@ -550,8 +542,6 @@ def test_a_proxy_asks_once_and_then_never(cluster, upstream, tmp_path):
     upstream.start()
 
 
-@needs_skopeo
-@needs_registry
 def test_a_group_is_the_union_and_asks_nobody_about_its_own(make_node, upstream, tmp_path):
     node = make_node()
     c = node.admin()
@@ -675,8 +665,7 @@ def test_upstreams_faults_are_not_kept(make_node):
         server.server_close()
 
 
-@pytest.mark.skipif(not os.environ.get("PANTERA_OCI_CONFORMANCE"),
-                    reason="PANTERA_OCI_CONFORMANCE is not set")
+@only_if(os.environ.get("PANTERA_OCI_CONFORMANCE"))
 def test_the_conformance_suite_passes(make_node, tmp_path):
     node = make_node()
     admin = node.admin()

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import shutil
 import subprocess
 import threading
 import zipfile
@@ -12,8 +11,6 @@ import pytest
 
 from front import Front
 from pantera import PASSWORD, ROOT, USER
-
-pytestmark = pytest.mark.skipif(not shutil.which("go"), reason="no go: scripts/deps go")
 
 
 def module_zip(module, version, files=None, mod=None):

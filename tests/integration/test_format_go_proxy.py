@@ -2,17 +2,13 @@
 """Go proxies and groups: against another node, against an upstream with dates of ours, and against what this
 machine's go is told to use."""
 import json
-import shutil
 import subprocess
 import time
 
-import pytest
 
 from pantera import PASSWORD, USER, figure, scale
 from test_format_go import escape, front, go, module_zip, put_repo, upload  # noqa: F401
 from test_format_maven_proxy import asked, upstream  # noqa: F401
-
-pytestmark = pytest.mark.skipif(not shutil.which("go"), reason="no go: scripts/deps go")
 
 
 def put_proxy(client, name, remote, **keys):

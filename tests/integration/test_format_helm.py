@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import subprocess
 import tarfile
 import threading
@@ -14,7 +13,7 @@ import uuid
 
 import pytest
 
-from pantera import PASSWORD, ROOT, USER
+from pantera import FULL, PASSWORD, ROOT, USER, only_if
 
 SDK = "helm-python-sdk==0.2.2"
 
@@ -190,7 +189,7 @@ def test_museum_and_rules(make_node):
     assert c.get("/charts/api/charts").json() == {}
 
 
-@pytest.mark.skipif(not shutil.which("helm"), reason="helm is in no registry as a program")
+@only_if(FULL)
 def test_helm(make_node, tmp_path):
     """helm repo add, search, pull, template."""
     node = make_node()

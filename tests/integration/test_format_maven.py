@@ -23,8 +23,6 @@ GET = PLUGINS.format("dependency", "3.6.1", "get")
 QUICK = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto"  # a JVM that starts soon
 ALL = ("md5", "sha1", "sha256", "sha512")
 
-pytestmark = pytest.mark.skipif(not shutil.which("mvn"), reason="no mvn: scripts/deps test")
-
 
 @pytest.fixture(scope="session")
 def plugins(tmp_path_factory):
@@ -284,7 +282,6 @@ task fetch(type: Copy) { from configurations.compile; into 'fetched' }
 """
 
 
-@pytest.mark.skipif(not shutil.which("gradle"), reason="no gradle: scripts/deps test")
 def test_gradle_resolves(make_node, tmp_path):
     """Gradle takes the highest version of a range, from the metadata."""
     node = make_node()

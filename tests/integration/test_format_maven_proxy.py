@@ -6,7 +6,6 @@ import hashlib
 import http.server
 import os
 import re
-import shutil
 import subprocess
 import threading
 import time
@@ -17,8 +16,6 @@ import pytest
 from pantera import FULL, PASSWORD, Client, figure, scale, wait_until
 from test_format_maven import (ALL, GET, deploy_file, jar, mvn, plugins, put_repo,  # noqa: F401
                                url, versions)
-
-pytestmark = pytest.mark.skipif(not shutil.which("mvn"), reason="no mvn: scripts/deps test")
 
 
 def put_proxy(client, name, remote, **keys):

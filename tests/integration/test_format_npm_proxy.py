@@ -8,7 +8,7 @@ import time
 import pytest
 
 from npm_clients import INSTALL, Home, Verdaccio, machine_registry
-from pantera import FULL, Client
+from pantera import FULL, Client, only_if
 from spread import Spread
 from test_format_npm import api_token, document, packument, publish, put_npm, tgz
 from upstream import Upstream
@@ -227,7 +227,7 @@ def test_upstream_lies(make_node, closing):
     assert admin.repo("GET", "/mirror/lib/-/lib-1.0.0.tgz").status == 200
 
 
-@pytest.mark.skipif(not FULL, reason="asks this machine's own registry")
+@only_if(FULL)
 def test_the_machines_own_registry(make_node, tmp_path):
     node = make_node({"http_client": {"allow_upstreams": ["0.0.0.0/0", "::/0"]}})
     admin = node.admin()
