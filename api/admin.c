@@ -18,6 +18,12 @@ static void revoked(struct http_request *req, json_t *result)
 
 void admin_revoke_user(struct http_request *req)
 {
+    struct why why = { "" };
+    enum err e = user_covered(req, req->params[0], &why);
+    if (e) {
+        api_refuse(req, e, &why);
+        return;
+    }
     api_propose(req, "user.revoke", json_pack("{s:s}", "name", req->params[0]), revoked);
 }
 

@@ -149,6 +149,16 @@ static const char *scopes_opened(struct http_request *req, const char *target)
     return target;
 }
 
+/* Who may do nothing at all with a repository is told what he would be told if there were none. A format with
+ * a root of its own has permissions of its own (images), and answers for itself. */
+static bool hidden(const struct http_request *req, const struct repo *repo)
+{
+    const struct principal *p = req->principal;
+    const struct format *format = format_find(repo->format);
+    return !(format && format->handle_root) && !may_repo(p, repo->name, REPO_READ) &&
+           !may_repo(p, repo->name, REPO_WRITE) && !may_repo(p, repo->name, REPO_DELETE);
+}
+
 static void guarded(struct http_request *req, enum err e, const struct why *why, void *arg)
 {
     const char *name, *path, *base, *whole = arg;
@@ -175,7 +185,7 @@ static void guarded(struct http_request *req, enum err e, const struct why *why,
         return;
     }
     const struct repo *repo = repo_find(req, whole, &name, &path);
-    if (!repo) {
+    if (!repo || hidden(req, repo)) {
         struct why unknown;
         api_refuse(req, fail(&unknown, ERR_NOT_FOUND, "Repository '%.200s' not found", name),
                    &unknown);

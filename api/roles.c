@@ -105,22 +105,31 @@ static void done_empty(struct http_request *req, json_t *result)
     api_done(req, 200, NULL);
 }
 
-void roles_delete(struct http_request *req)
-{
-    api_propose(req, "role.delete", json_pack("{s:s}", "name", role_name(req)), done_empty);
-}
-
-/* Switching a role on hands out what it grants. */
-static void enable(struct http_request *req, bool enabled)
+/* Switching a role on, which hands out what it grants, and taking it away from whoever holds it are for those
+ * who hold as much. True: he does; else it is answered. */
+static bool power_over(struct http_request *req, const char *name)
 {
     struct role role;
     struct why why = { "" };
-    const char *name = role_name(req);
-    if (enabled && role_get(worker_of(req)->reader, &req->arena, name, &role, NULL) == OK &&
-        grants_cover(req->principal, role.permissions, &why)) {
-        api_refuse(req, ERR_FORBIDDEN, &why);
+    if (role_get(worker_of(req)->reader, &req->arena, name, &role, NULL) ||
+        !grants_cover(req->principal, role.permissions, &why))
+        return true;
+    api_refuse(req, ERR_FORBIDDEN, &why);
+    return false;
+}
+
+void roles_delete(struct http_request *req)
+{
+    if (!power_over(req, role_name(req)))
         return;
-    }
+    api_propose(req, "role.delete", json_pack("{s:s}", "name", role_name(req)), done_empty);
+}
+
+static void enable(struct http_request *req, bool enabled)
+{
+    const char *name = role_name(req);
+    if (!power_over(req, name))
+        return;
     api_propose(req, "role.enable", json_pack("{s:s, s:b}", "name", name, "enabled", enabled),
                 done_empty);
 }

@@ -245,13 +245,27 @@ static void done_empty(struct http_request *req, json_t *result)
     api_done(req, 200, NULL);
 }
 
+/* Taking away is a power too: not over somebody who may do more. True: he may; else it is answered. */
+static bool power_over(struct http_request *req, const char *name)
+{
+    struct why why = { "" };
+    enum err e = user_covered(req, name, &why);
+    if (e)
+        api_refuse(req, e, &why);
+    return !e;
+}
+
 void users_delete(struct http_request *req)
 {
+    if (!power_over(req, req->params[0]))
+        return;
     api_propose(req, "user.delete", json_pack("{s:s}", "name", req->params[0]), done_empty);
 }
 
 static void enable(struct http_request *req, bool enabled)
 {
+    if (!power_over(req, req->params[0]))
+        return;
     api_propose(req, "user.enable", json_pack("{s:s, s:b}", "name", req->params[0], "enabled", enabled),
                 done_empty);
 }

@@ -288,9 +288,34 @@ static void on_transferred(struct raft_transfer *req)
     proposal_finish(c, p, moved ? OK : ERR_CONFLICT, &why, moved ? members_status(c) : NULL, 0);
 }
 
+/* What raft has no words for. */
+static bool transfer_possible(const struct cluster *c, int id, struct why *why)
+{
+    const struct raft_configuration *conf = &c->raft.configuration;
+    bool there = false;
+    unsigned voters = 0;
+    for (unsigned i = 0; i < conf->n; i++) {
+        voters += conf->servers[i].role == RAFT_VOTER;
+        there = there || (conf->servers[i].id == (raft_id)id && conf->servers[i].role == RAFT_VOTER);
+    }
+    if (voters < 2)
+        fail(why, ERR_CONFLICT, "this node is the only member: there is nobody to hand leadership to");
+    else if (id == c->options->id)
+        fail(why, ERR_CONFLICT, "node %d leads already", id);
+    else if (id && !there)
+        fail(why, ERR_CONFLICT, "node %d is not a member that could lead", id);
+    else
+        return true;
+    return false;
+}
+
 static void transfer(struct cluster *c, int id, struct proposal *p)
 {
     struct why why = { "" };
+    if (!transfer_possible(c, id, &why)) {
+        proposal_finish(c, p, ERR_CONFLICT, &why, NULL, 0);
+        return;
+    }
     lease_release(c);
     int status = guard_transfer(&c->guard, (raft_id)id, on_transferred);
     if (status == 0) {

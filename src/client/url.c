@@ -36,7 +36,12 @@ static enum err take(CURLU *u, struct arena *a, struct client_url *ret, struct w
     if (*low == '[' && low[n - 1] == ']')
         ret->host = arena_strndup(a, low + 1, n - 2);
     ret->text = part(u, CURLUPART_URL, 0, a);
-    return ret->text ? OK : fail(why, ERR_BAD_REQUEST, "not a URL");
+    if (!ret->text)
+        return fail(why, ERR_BAD_REQUEST, "not a URL");
+    for (const char *c = ret->text; *c; c++) /* what is left of these is the host's */
+        if ((unsigned char)*c <= ' ' || (unsigned char)*c >= 0x7f)
+            return fail(why, ERR_BAD_REQUEST, "a URL's host must be in its ASCII form (xn--...)");
+    return OK;
 }
 
 enum err client_url(struct arena *a, const char *base, const char *reference, struct client_url *ret,

@@ -87,8 +87,8 @@ def test_nested_and_circular(make_node, up):
     admin.put_user("ann", roles=["only-group"])
     ann = Client(node, "ann", PASSWORD)
     assert ann.get("/g2/a").body == b"a"
-    assert ann.repo("GET", "/own/a").status == 403
-    assert ann.repo("GET", "/g1/a").status == 403
+    assert ann.repo("GET", "/own/a").status == 404
+    assert ann.repo("GET", "/g1/a").status == 404
 
 
 def test_a_deploy_is_in_the_group_at_once_everywhere(cluster, up):

@@ -91,7 +91,10 @@ def nobody_climbs(a, b, c):
             ("PUT", "/roles/mine", {"permissions": {"api_admin_permissions": ["admin"]}}),
             ("PUT", "/roles/default/local", {"permissions": GRANT_ALL}),
             ("PUT", "/roles/admin", {"permissions": {"files": ["read"]}}),
-            ("POST", "/roles/off/enable", None),
+            ("POST", "/roles/off/enable", None), ("DELETE", "/roles/off", None),
+            ("DELETE", "/roles/admin", None), ("POST", "/roles/admin/disable", None),
+            ("DELETE", "/users/admin", None), ("POST", "/users/admin/disable", None),
+            ("POST", "/admin/revoke-user/admin", None),
             ("DELETE", "/users/admin/mfa", None)):
         r = clerk.at(c.node).api(method, path, body)
         assert r.status == 403 and r.json()["error"] == "FORBIDDEN", (method, path, body, r)
@@ -100,6 +103,8 @@ def nobody_climbs(a, b, c):
     clerk.must("PUT", "/users/puppet", {"pass": PASSWORD, "roles": ["clerk"]})
     clerk.must("POST", "/users/small/password", {"new_pass": NEXT})
     clerk.must("PUT", "/roles/less", {"permissions": {"files": ["read"]}})
+    clerk.must("POST", "/roles/less/disable"), clerk.must("DELETE", "/roles/less")
+    clerk.must("POST", "/users/puppet/disable"), clerk.must("DELETE", "/users/puppet")
     assert a.must("GET", "/users/admin")["roles"] == ["admin"]
 
 

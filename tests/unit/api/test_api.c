@@ -195,6 +195,9 @@ static void nobody_climbs(void **state)
         { "PUT", "/roles/new", "{\"maven\":[\"read\"]}" },
         { "PUT", "/roles/default/local", "{\"*\":[\"*\"]}" },
         { "PUT", "/roles/admin", "{}" },
+        { "DELETE", "/users/admin", NULL }, { "POST", "/users/admin/disable", NULL },
+        { "POST", "/users/admin/enable", NULL }, { "DELETE", "/roles/admin", NULL },
+        { "POST", "/roles/admin/disable", NULL }, { "POST", "/admin/revoke-user/admin", NULL },
     };
     for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
         int status = fx_status(fx, tries[i].method, tries[i].path, joe, tries[i].body);
@@ -306,7 +309,14 @@ static void repository_port_guards_names(void **state)
         assert_string_equal(a.body, "hello");
     }
     const char *joe = fx_user(fx, admin, "joe", "{}");
-    assert_int_equal(fx_ask(fx, fx->port, "GET", "/files/a/b", joe, NULL).status, 403);
+    /* Whoever may do nothing with it doesn't learn that it is there. */
+    a = fx_ask(fx, fx->port, "GET", "/files/a/b", joe, NULL);
+    assert_int_equal(a.status, 404);
+    assert_non_null(strstr(a.body, "Repository 'files' not found"));
+    assert_int_equal(fx_ask(fx, fx->port, "PUT", "/files/a/b", joe, "x").status, 404);
+    const char *writer = fx_user(fx, admin, "writer", "{\"files\":[\"write\"]}");
+    assert_int_equal(fx_ask(fx, fx->port, "GET", "/files/a/b", writer, NULL).status, 403);
+    assert_int_equal(fx_ask(fx, fx->port, "PUT", "/files/a/c", writer, "x").status, 201);
     assert_int_equal(fx_ask(fx, fx->port, "GET", "/files/../files/a/b", admin, NULL).status, 400);
 }
 

@@ -34,7 +34,9 @@ static void urls_are_read_once(void **state)
         { NULL, "http://u:p@a/", NULL, NULL }, { NULL, "http://u@a/", NULL, NULL },
         { NULL, "http://a\r\nX: y/", NULL, NULL }, { NULL, "http://a/\r\nX: y", NULL, NULL },
         { NULL, "http://a:99999/", NULL, NULL },
-        { NULL, "http://a b/", NULL, NULL },
+        { NULL, "http://a b/", NULL, NULL }, { NULL, "http://m\xc3\xbcller/", NULL, NULL },
+        { "https://a/", "//\226x", NULL, NULL }, { NULL, "http://a/m\xc3\xbcller", "http://a/m%c3%bcller",
+                                                   "http://a:80" },
     };
     struct client_url url;
     struct why why;
