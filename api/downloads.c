@@ -35,7 +35,12 @@ static const char *disposition(struct arena *a, const char *name)
 static void send_file(struct http_request *req, const struct repo *repo, const char *path)
 {
     struct registry_as *as = arena_alloc(&req->arena, sizeof *as);
+    struct why why = { "" };
 
+    if (registry_allowed(worker_of(req)->registry, repo, path, &why)) {
+        api_fail(req, ERR_FORBIDDEN, &why);
+        return;
+    }
     as->content_type = "application/octet-stream";
     as->disposition = disposition(&req->arena, artifacts_file_name(path));
     if (!registry_get_as(req, repo, path, as, api_fail))

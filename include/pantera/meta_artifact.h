@@ -20,6 +20,7 @@
 struct artifact_row {
     int64_t size, created_ms, modified_ms;
     const char *content_type, *owner; /* or NULL */
+    const char *name, *version;  /* what it is called: "" for what has no version */
     const char *store, *key;
     struct digest_values digests;
 };

@@ -73,6 +73,10 @@ struct registry_as {
 MUST_USE bool registry_get_as(struct http_request *req, const struct repo *repo, const char *path,
                               const struct registry_as *as, registry_fail_cb *failed);
 
+/* For bytes that are asked for by their path alone, not through their format: may they be had? What a proxy
+ * keeps of a version that is blocked: FORBIDDEN, and why. Ask for the lease after it (registry_get does). */
+enum err registry_allowed(struct registry *r, const struct repo *repo, const char *path, struct why *why);
+
 /* `done` with OK or NOT_FOUND. */
 typedef void registry_done_cb(struct http_request *req, enum err e, const struct why *why);
 void registry_delete(struct http_request *req, const struct repo *repo, const char *path,

@@ -316,17 +316,12 @@ static bool get_admit(struct http_request *req, const struct repo *repo, const c
                       struct warm_entry **ret, registry_fail_cb *failed)
 {
     struct worker *w = worker_of(req);
-    struct policy_verdict verdict = { .allowed = true };
     struct why why = { "" };
     enum err e = entry_get(w->registry, repo->id, path, ret), answer = OK;
 
-    if (!e)
-        verdict = registry_policy(req, repo, path, &(*ret)->row);
     /* After reading: what this node has read is the truth only if it still holds its lease. */
     if (!cluster_current(w->cluster))
         answer = ERR_NOT_CURRENT;
-    else if (!verdict.allowed)
-        answer = fail(&why, ERR_FORBIDDEN, "%s", verdict.reason);
     if (!answer)
         return e == OK;
     if (!e)

@@ -160,12 +160,4 @@ enum err announced_compare(const struct digest_values *announced, const struct d
 /* --- housekeeping.c: sweeps what has had its time; from the collector's clock, while this node leads --- */
 void housekeeping(struct worker *w);
 
-/* --- policy: policy.c. The one decision about an artifact, asked at the index and at the bytes. --- */
-struct policy_verdict {
-    bool allowed;
-    const char *reason;
-};
-struct policy_verdict registry_policy(const struct http_request *req, const struct repo *repo,
-                                      const char *path, const struct artifact_row *row);
-
 #endif

@@ -25,7 +25,8 @@ enum err artifact_get(struct meta_reader *r, struct arena *a, int64_t repo_id, c
 {
     struct sql *q = sql_read(r,
         "SELECT b.size, a.created_ms, a.modified_ms, a.content_type, a.owner, b.store, b.key, "
-        "b.sha256, b.sha1, b.md5, b.sha512 FROM artifact a JOIN blob b ON b.id = a.blob_id "
+        "b.sha256, b.sha1, b.md5, b.sha512, a.name, a.version "
+        "FROM artifact a JOIN blob b ON b.id = a.blob_id "
         "WHERE a.repo_id = ? AND a.path = ?");
     struct digest_values *d = &ret->digests;
     bool found;
@@ -39,6 +40,8 @@ enum err artifact_get(struct meta_reader *r, struct arena *a, int64_t repo_id, c
         ret->owner = sql_str(q, 4, a);
         ret->store = sql_str(q, 5, a);
         ret->key = sql_str(q, 6, a);
+        ret->name = sql_str(q, 11, a);
+        ret->version = sql_str(q, 12, a);
         d->kinds = (digest_read(q, 7, d->sha256, sizeof d->sha256) ? DIGEST_SHA256 : 0u) |
                    (digest_read(q, 8, d->sha1, sizeof d->sha1) ? DIGEST_SHA1 : 0u) |
                    (digest_read(q, 9, d->md5, sizeof d->md5) ? DIGEST_MD5 : 0u) |
