@@ -37,6 +37,7 @@ struct flight_view {
     enum err err;                /* when over */
     struct why why;
     int64_t until_ms;            /* of a FORBIDDEN: when it ends */
+    uint64_t judged;             /* stamp of the policy by which it may be had; 0: not asked yet */
     /* the bytes so far; fd -1: none can be followed */
     int fd;
     int64_t length, visible;     /* length -1: not known before the end */

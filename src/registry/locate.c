@@ -13,14 +13,25 @@ static void change_until(struct flight *f, void *arg)
     f->view.until_ms = *(const int64_t *)arg;
 }
 
+static void change_judged(struct flight *f, void *arg)
+{
+    f->view.judged = *(const uint64_t *)arg;
+}
+
 enum err flight_judge(struct flight *f, int64_t released_ms, struct why *why)
 {
     const struct repo *repo = flight_repo(f);
+    struct policy_view *v;
     int64_t until_ms = 0;
+    uint64_t stamp;
     enum err e;
 
     if (!repo || !f->order.package || !f->order.version)
         return OK;
+    v = policy_view_get(f->worker->registry, repo, f->order.package);
+    stamp = policy_view_stamp(v); /* before it is asked: what changes meanwhile makes this too old */
+    policy_view_release(v);
+    flight_changed(f, change_judged, &stamp);
     e = policy_enforce(f->worker, repo, f->order.package, f->order.version, released_ms, why, &until_ms);
     if (e)
         flight_changed(f, change_until, &until_ms);

@@ -284,6 +284,24 @@ static void serve_landed(struct serve *s)
     serve_next(s, e, &why, until_ms);
 }
 
+/* The flight was judged by the policy of now. If not (it was changed since), its bytes are waited for, and
+ * judged as cached ones are. */
+static bool judged_now(const struct serve *s, const struct flight_view *v)
+{
+    const struct repo *repo = member_repo(s->worker->registry, &s->members.list[s->at]);
+    struct policy_view *policy;
+    bool same;
+
+    if (!s->want.package || !s->want.version)
+        return true;
+    if (!repo)
+        return false;
+    policy = policy_view_get(s->worker->registry, repo, s->want.package);
+    same = policy_view_stamp(policy) == v->judged;
+    policy_view_release(policy);
+    return same;
+}
+
 static bool worth_beginning(const struct serve *s, const struct flight_view *v)
 {
     return v->fd >= 0 && request_is_plain(s->req) &&
@@ -303,7 +321,7 @@ static void on_wake(struct follower *f)
             serve_next(s, v.err, &v.why, v.until_ms);
         else
             serve_landed(s);
-    } else if (worth_beginning(s, &v) && flight_commits(f, &v)) {
+    } else if (worth_beginning(s, &v) && judged_now(s, &v) && flight_commits(f, &v)) {
         serve_begin(s, &v);
         serve_pump(s, &v);
     } else if (v.over) { /* good bytes without a name, and a request for a part; or over just now */
@@ -311,7 +329,7 @@ static void on_wake(struct follower *f)
             serve_next(s, v.err, &v.why, v.until_ms);
         else
             serve_landed(s);
-    } else if (s->req->method == HTTP_M_HEAD && v.length >= (int64_t)HEAD_LEAST) {
+    } else if (s->req->method == HTTP_M_HEAD && v.length >= (int64_t)HEAD_LEAST && judged_now(s, &v)) {
         serve_begin(s, &v);
         s->ended = true;
         http_reply_end(s->req);

@@ -5,6 +5,7 @@ import contextlib
 import datetime
 import json
 import sqlite3
+import threading
 
 import pytest
 
@@ -96,6 +97,11 @@ def ages(a, b, c):
     assert versions(b, "lib") == ["1.0", "1.1"]
     r = refused(c, "lib", "1.2", "TOO_YOUNG", "lib 1.2", "1d ago", "6d left", "#help-desk")
     assert 5 * 86400 < int(r.headers["Retry-After"]) < 6 * 86400 + 60
+    # by its path alone, through the management API, too
+    where = "/repositories/cool/artifact/download?path=lib/1.{0}/lib-1.{0}-py3-none-any.whl"
+    r = again(lambda: a.api("GET", where.format(2)))
+    assert r.status == 403 and b"TOO_YOUNG" in r.body, r
+    assert again(lambda: a.api("GET", where.format(1))).status == 200
     assert file(b, "lib", "1.1").status == 200
     done(c, "PUT", "/cooldown/config", {"minimum_allowed_age": "30d"})
     assert versions(a, "lib") == ["1.0"]
@@ -172,3 +178,42 @@ def own_words_of_a_repository(a, b, c, up):
     assert versions(b, "lib", "own") == ["1.0"] and versions(b, "dateless", "own") == ["1", "2"]
     for bad in ({"duration": "x"}, {"unknown": "x"}, {"frozen_at": "x"}, {"release_contact": "x"}, 7):
         assert a.api("PUT", "/repositories/own", {"repo": {**repo, "cooldown": bad}}).status == 400, bad
+
+
+def test_a_change_while_the_bytes_come(make_node, up):
+    """Whoever asks after the change is judged by it, though the bytes are on their way for somebody else."""
+    node = make_node()
+    admin = node.admin()
+    done(admin, "PUT", "/repositories/cool", {"repo": {
+        "type": "pypi-proxy", "storage": "default", "remotes": [{"url": up.url + "/simple"}]}})
+    offer(up, "lib", AGES)
+    data, begun, go_on, answers = b"x" * 200_000, threading.Event(), threading.Event(), {}
+
+    def slowly(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data[:100_000])
+        handler.wfile.flush()
+        begun.set()
+        go_on.wait(20)
+        handler.wfile.write(data[100_000:])
+
+    up.faults["files/lib-1.2-py3-none-any.whl"] = slowly
+
+    def ask(name):
+        answers[name] = file(node.admin(), "lib", "1.2")
+
+    first = threading.Thread(target=ask, args=("before",))
+    first.start()
+    assert begun.wait(20)
+    done(admin, "PUT", "/cooldown/config", {"enabled": True})
+    second = threading.Thread(target=ask, args=("after",))
+    second.start()
+    second.join(1)  # it waits for the bytes, or has been refused already
+    go_on.set()
+    first.join(30)
+    second.join(30)
+    assert answers["before"].status == 200 and answers["before"].body == data
+    assert answers["after"].status == 403 and b"TOO_YOUNG" in answers["after"].body
+
