@@ -138,9 +138,13 @@ def test_who_may(admin, tools, tmp_path):
     assert "401" in tools.uv_publish(url(admin, "mine"), path, user="__token__", password="wrong", status=1)
     out = tools.pip("w2", index(admin.node, "mine", "admin", token), "lib", status=1)
     assert "401" in out and "Credentials not correct" in out, out
-    admin.put_role("mine-reader", {"adapter_basic_permissions": {"other": ["read"]}})
+    admin.put_role("mine-reader", {"adapter_basic_permissions": {"mine": ["write"]}})
     out = tools.pip("w3", index(admin.node, "mine", "ann", token), "-vv", "lib", status=1)
     assert "'ann' has no permission to read repository 'mine'" in out, out
+    # with no right at all, it is as if it did not exist
+    admin.put_role("mine-reader", {"adapter_basic_permissions": {"other": ["read"]}})
+    out = tools.pip("w4", index(admin.node, "mine", "ann", token), "-vv", "lib", status=1)
+    assert "permission" not in out and "404" in out, out
 
 
 def form(fields, content=None, name="lib-1.0.tar.gz"):
