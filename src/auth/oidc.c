@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* OpenID Connect's authorization code flow: the URL for the browser, the exchange of what comes back, whom
- * the id_token vouches for. An unknown key asks for the keys again, at most once a second. */
+ * the id_token vouches for.
+ * An unknown key asks for the keys again, once in a sign-in. */
 #include "src/auth/oidc.h"
 
 #include <string.h>
@@ -10,8 +11,6 @@
 #include "pantera/text.h"
 #include "src/auth/internal.h"
 #include "src/auth/oidc_flow.h"
-
-enum { KEYS_AGAIN_MS = 1000 };
 
 /* --- the URL for the browser: OIDC Core §3.1.2.1, RFC 7636 §4.3 --- */
 
@@ -158,7 +157,8 @@ static void verify(struct flow *f, const struct fetched *d)
         .now_s = clock_wall_ms() / 1000,
     };
     enum err e = id_token_verify(&d->keys, f->id_token, &rules, &claims, &why);
-    if (e == ERR_NOT_FOUND && !f->keys_again && clock_mono_ms() - d->keys_ms >= KEYS_AGAIN_MS) {
+    /* A rotated key: asked for once in a sign-in, which itself costs a code of the provider's. */
+    if (e == ERR_NOT_FOUND && !f->keys_again) {
         f->keys_again = true;
         flow_keys(f, d);
     } else if (e) {
