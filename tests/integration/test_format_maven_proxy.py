@@ -134,7 +134,7 @@ def test_group_over_another_node(make_node, make_cluster, mvn, plugins, tmp_path
     put_group(c, "all", "ours", "mirror", allow_upstream=["org.other:*"])
     assert versions(c.at(cluster.node(2)), "org/other/own", "all") == ["1.0", "9.0"]
     r = c.repo("PUT", "/all/org/other/own/2.0/own-2.0.jar", b"x")
-    assert r.status == 405 and b"deploy to a hosted repository" in r.body
+    assert r.status == 405 and b"upload to a hosted repository" in r.body
 
 
 def test_upstream_that_lies_or_fails(make_node, upstream):

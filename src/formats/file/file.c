@@ -6,11 +6,7 @@
 #include "pantera/api.h"
 #include "pantera/document.h"
 #include "src/formats/listing.h"
-
-static void forbid(struct http_request *req, const struct repo *repo, const char *what)
-{
-    api_fail_text(req, ERR_FORBIDDEN, "no permission to %s repository '%s'", what, repo->name);
-}
+#include "src/formats/verbs.h"
 
 static void on_put(struct http_request *req, enum err e, const struct why *why,
                    const struct registry_put_result *result)
@@ -90,48 +86,21 @@ static void file_get(struct http_request *req, const struct repo *repo, const ch
     api_fail_text(req, ERR_NOT_FOUND, "'%.200s' not found", path);
 }
 
-/* What a proxy has cached may be dropped; nothing may be put there. */
-static bool file_refuses(struct http_request *req, const struct repo *repo)
+static void file_delete(struct http_request *req, const struct repo *repo, const char *path)
 {
-    enum repo_kind kind = repository_kind(repo);
-
-    if (kind == REPO_LOCAL || (req->method != HTTP_M_PUT && req->method != HTTP_M_DELETE) ||
-        (kind == REPO_PROXY && req->method == HTTP_M_DELETE))
-        return false;
-    http_set_header(req, "Allow", kind == REPO_PROXY ? "GET, HEAD, DELETE, OPTIONS" : "GET, HEAD, OPTIONS");
-    api_fail_text(req, ERR_METHOD, "'%s' is a %s: upload to a hosted repository", repo->name,
-                  kind == REPO_PROXY ? "proxy" : "group");
-    return true;
+    registry_delete(req, repo, path, on_deleted);
 }
 
 static void file_handle(struct http_request *req, const struct repo *repo, const char *path)
 {
-    if (file_refuses(req, repo))
-        return;
-    switch (req->method) {
-    case HTTP_M_GET:
-    case HTTP_M_HEAD:
-        if (may_repo(req->principal, repo->name, REPO_READ))
-            file_get(req, repo, path);
-        else
-            forbid(req, repo, "read");
-        return;
-    case HTTP_M_PUT:
-        if (may_repo(req->principal, repo->name, REPO_WRITE))
-            file_put(req, repo, path);
-        else
-            forbid(req, repo, "write to");
-        return;
-    case HTTP_M_DELETE:
-        if (may_repo(req->principal, repo->name, REPO_DELETE))
-            registry_delete(req, repo, path, on_deleted);
-        else
-            forbid(req, repo, "delete from");
-        return;
-    default:
-        http_set_header(req, "Allow", "GET, HEAD, PUT, DELETE, OPTIONS");
-        api_fail(req, ERR_METHOD, NULL);
-    }
+    static const struct format_verb verbs[] = {
+        { HTTP_M_GET | HTTP_M_HEAD, REPO_READ, "read", file_get },
+        { HTTP_M_PUT, REPO_WRITE, "write to", file_put },
+        { HTTP_M_DELETE, REPO_DELETE, "delete from", file_delete },
+        { 0 },
+    };
+
+    format_dispatch(req, repo, path, verbs, api_fail);
 }
 
 static enum err file_check(const json_t *repo_config, struct why *why)

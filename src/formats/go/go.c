@@ -10,11 +10,7 @@
 #include "pantera/stage.h"
 #include "pantera/tether.h"
 #include "src/formats/listing.h"
-
-static void forbid(struct http_request *req, const struct repo *repo, const char *what)
-{
-    api_fail_text(req, ERR_FORBIDDEN, "no permission to %s repository '%s'", what, repo->name);
-}
+#include "src/formats/verbs.h"
 
 static bool is_version_file(const struct go_path *p)
 {
@@ -142,48 +138,16 @@ static void go_upload(struct http_request *req, const struct repo *repo, const c
         go_put(req, repo, &p);
 }
 
-/* What a proxy has cached may be dropped; nothing may be put there. */
-static bool refuses(struct http_request *req, const struct repo *repo)
-{
-    enum repo_kind kind = repository_kind(repo);
-    unsigned reading = HTTP_M_GET | HTTP_M_HEAD | HTTP_M_OPTIONS;
-
-    if (kind == REPO_LOCAL || req->method & reading || (kind == REPO_PROXY && req->method == HTTP_M_DELETE))
-        return false;
-    http_set_header(req, "Allow", kind == REPO_PROXY ? "GET, HEAD, DELETE, OPTIONS" : "GET, HEAD, OPTIONS");
-    api_fail_text(req, ERR_METHOD, "'%s' is a %s: upload to a hosted repository", repo->name,
-                  kind == REPO_PROXY ? "proxy" : "group");
-    return true;
-}
-
 static void go_handle(struct http_request *req, const struct repo *repo, const char *path)
 {
-    if (refuses(req, repo))
-        return;
-    switch (req->method) {
-    case HTTP_M_GET:
-    case HTTP_M_HEAD:
-        if (may_repo(req->principal, repo->name, REPO_READ))
-            go_get(req, repo, path);
-        else
-            forbid(req, repo, "read");
-        return;
-    case HTTP_M_PUT:
-        if (may_repo(req->principal, repo->name, REPO_WRITE))
-            go_upload(req, repo, path);
-        else
-            forbid(req, repo, "write to");
-        return;
-    case HTTP_M_DELETE:
-        if (may_repo(req->principal, repo->name, REPO_DELETE))
-            go_delete(req, repo, path);
-        else
-            forbid(req, repo, "delete from");
-        return;
-    default:
-        http_set_header(req, "Allow", "GET, HEAD, PUT, DELETE, OPTIONS");
-        api_fail(req, ERR_METHOD, NULL);
-    }
+    static const struct format_verb verbs[] = {
+        { HTTP_M_GET | HTTP_M_HEAD, REPO_READ, "read", go_get },
+        { HTTP_M_PUT, REPO_WRITE, "write to", go_upload },
+        { HTTP_M_DELETE, REPO_DELETE, "delete from", go_delete },
+        { 0 },
+    };
+
+    format_dispatch(req, repo, path, verbs, api_fail);
 }
 
 static enum err go_check(const json_t *repo_config, struct why *why)

@@ -11,6 +11,7 @@
 #include "pantera/api.h"
 #include "pantera/document.h"
 #include "src/formats/listing.h"
+#include "src/formats/verbs.h"
 
 /* --- errors --- */
 
@@ -140,47 +141,16 @@ static void helm_delete(struct http_request *req, const struct repo *repo, const
 
 /* --- all --- */
 
-static const struct {
-    unsigned methods;
-    enum repo_action action;
-    const char *what;
-    void (*handle)(struct http_request *req, const struct repo *repo, const char *path);
-} verbs[] = {
-    { HTTP_M_GET | HTTP_M_HEAD, REPO_READ, "read", helm_get },
-    { HTTP_M_PUT | HTTP_M_POST, REPO_WRITE, "write to", helm_put },
-    { HTTP_M_DELETE, REPO_DELETE, "delete from", helm_delete },
-};
-
-/* What a proxy has cached may be dropped; nothing may be put there. */
-static bool refuses(struct http_request *req, const struct repo *repo)
-{
-    enum repo_kind kind = repository_kind(repo);
-    unsigned reading = HTTP_M_GET | HTTP_M_HEAD | HTTP_M_OPTIONS;
-
-    if (kind == REPO_LOCAL || req->method & reading || (kind == REPO_PROXY && req->method == HTTP_M_DELETE))
-        return false;
-    http_set_header(req, "Allow", kind == REPO_PROXY ? "GET, HEAD, DELETE, OPTIONS" : "GET, HEAD, OPTIONS");
-    helm_fail_text(req, ERR_METHOD, "'%s' is a %s: upload to a hosted repository", repo->name,
-                   kind == REPO_PROXY ? "proxy" : "group");
-    return true;
-}
-
 static void helm_handle(struct http_request *req, const struct repo *repo, const char *path)
 {
-    if (refuses(req, repo))
-        return;
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
-        if (!(verbs[i].methods & req->method))
-            continue;
-        if (may_repo(req->principal, repo->name, verbs[i].action))
-            verbs[i].handle(req, repo, path);
-        else
-            helm_fail_text(req, ERR_FORBIDDEN, "no permission to %s repository '%s'", verbs[i].what,
-                           repo->name);
-        return;
-    }
-    http_set_header(req, "Allow", "GET, HEAD, PUT, POST, DELETE, OPTIONS");
-    api_fail(req, ERR_METHOD, NULL);
+    static const struct format_verb verbs[] = {
+        { HTTP_M_GET | HTTP_M_HEAD, REPO_READ, "read", helm_get },
+        { HTTP_M_PUT | HTTP_M_POST, REPO_WRITE, "write to", helm_put },
+        { HTTP_M_DELETE, REPO_DELETE, "delete from", helm_delete },
+        { 0 },
+    };
+
+    format_dispatch(req, repo, path, verbs, helm_fail);
 }
 
 static enum err helm_check(const json_t *repo_config, struct why *why)

@@ -9,6 +9,7 @@
 
 #include "pantera/api.h"
 #include "src/formats/listing.h"
+#include "src/formats/verbs.h"
 
 /* --- errors --- */
 
@@ -141,49 +142,19 @@ static void maven_delete(struct http_request *req, const struct repo *repo, cons
         registry_delete(req, repo, path, on_deleted);
 }
 
-static const struct {
-    unsigned methods;
-    enum repo_action action;
-    const char *what;
-    void (*handle)(struct http_request *req, const struct repo *repo, const char *path);
-} verbs[] = {
-    { HTTP_M_GET | HTTP_M_HEAD, REPO_READ, "read", maven_get },
-    { HTTP_M_PUT, REPO_WRITE, "write to", maven_put },
-    { HTTP_M_DELETE, REPO_DELETE, "delete from", maven_delete },
-};
-
-/* What a proxy has cached may be dropped; nothing may be put there. */
-static bool refuses(struct http_request *req, const struct repo *repo)
-{
-    enum repo_kind kind = repository_kind(repo);
-
-    if (kind == REPO_LOCAL || (req->method != HTTP_M_PUT && req->method != HTTP_M_DELETE) ||
-        (kind == REPO_PROXY && req->method == HTTP_M_DELETE))
-        return false;
-    http_set_header(req, "Allow", kind == REPO_PROXY ? "GET, HEAD, DELETE, OPTIONS" : "GET, HEAD, OPTIONS");
-    maven_fail_text(req, ERR_METHOD, "'%s' is a %s: deploy to a hosted repository", repo->name,
-                    kind == REPO_PROXY ? "proxy" : "group");
-    return true;
-}
-
 static void maven_handle(struct http_request *req, const struct repo *repo, const char *path)
 {
-    if (refuses(req, repo))
-        return;
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
-        if (!(verbs[i].methods & req->method))
-            continue;
-        if (!may_repo(req->principal, repo->name, verbs[i].action))
-            maven_fail_text(req, ERR_FORBIDDEN, "no permission to %s repository '%s'", verbs[i].what,
-                            repo->name);
-        else if (*path == '.') /* documents of ours */
-            maven_fail_text(req, ERR_NOT_FOUND, "'%.200s' not found", path);
-        else
-            verbs[i].handle(req, repo, path);
-        return;
-    }
-    http_set_header(req, "Allow", "GET, HEAD, PUT, DELETE, OPTIONS");
-    api_fail(req, ERR_METHOD, NULL);
+    static const struct format_verb verbs[] = {
+        { HTTP_M_GET | HTTP_M_HEAD, REPO_READ, "read", maven_get },
+        { HTTP_M_PUT, REPO_WRITE, "write to", maven_put },
+        { HTTP_M_DELETE, REPO_DELETE, "delete from", maven_delete },
+        { 0 },
+    };
+
+    if (*path == '.') /* documents of ours */
+        maven_fail_text(req, ERR_NOT_FOUND, "'%.200s' not found", path);
+    else
+        format_dispatch(req, repo, path, verbs, maven_fail);
 }
 
 const struct format maven_format = {

@@ -15,6 +15,7 @@
 #include "pantera/format.h"
 #include "src/formats/pypi/names.h"
 #include "src/formats/pypi/page.h"
+#include "src/formats/verbs.h"
 
 /* --- errors --- */
 
@@ -204,55 +205,16 @@ static void pypi_delete(struct http_request *req, const struct repo *repo, const
 
 /* --- the format --- */
 
-static bool permitted(struct http_request *req, const struct repo *repo, enum repo_action action,
-                      const char *what)
-{
-    if (may_repo(req->principal, repo->name, action))
-        return true;
-    pypi_fail_text(req, ERR_FORBIDDEN, "User '%.100s' has no permission to %s repository '%.100s'",
-                   req->user, what, repo->name);
-    return false;
-}
-
-/* What a proxy has cached may be dropped; nothing may be put there. */
-static bool refuses(struct http_request *req, const struct repo *repo)
-{
-    enum repo_kind kind = repository_kind(repo);
-
-    if (kind == REPO_LOCAL || (req->method != HTTP_M_POST && req->method != HTTP_M_DELETE) ||
-        (kind == REPO_PROXY && req->method == HTTP_M_DELETE))
-        return false;
-    http_set_header(req, "Allow",
-                    kind == REPO_PROXY ? "GET, HEAD, DELETE, OPTIONS" : "GET, HEAD, OPTIONS");
-    pypi_fail_text(req, ERR_METHOD, "'%.100s' is a %s: upload to a hosted repository", repo->name,
-                   kind == REPO_PROXY ? "proxy" : "group");
-    return true;
-}
-
 static void pypi_handle(struct http_request *req, const struct repo *repo, const char *path)
 {
-    if (refuses(req, repo))
-        return;
-    switch (req->method) {
-    case HTTP_M_GET:
-    case HTTP_M_HEAD:
-        if (permitted(req, repo, REPO_READ, "read"))
-            pypi_get(req, repo, path);
-        return;
-    case HTTP_M_POST:
-        if (permitted(req, repo, REPO_WRITE, "upload to"))
-            pypi_post(req, repo, path);
-        return;
-    case HTTP_M_DELETE:
-        if (permitted(req, repo, REPO_DELETE, "delete from"))
-            pypi_delete(req, repo, path);
-        return;
-    default:
-        http_set_header(req, "Allow", "GET, HEAD, POST, DELETE, OPTIONS");
-        pypi_fail_text(req, ERR_METHOD,
-                       "a Python package index has no %s: files are uploaded with POST",
-                       req->method_text);
-    }
+    static const struct format_verb verbs[] = {
+        { HTTP_M_GET | HTTP_M_HEAD, REPO_READ, "read", pypi_get },
+        { HTTP_M_POST, REPO_WRITE, "upload to", pypi_post },
+        { HTTP_M_DELETE, REPO_DELETE, "delete from", pypi_delete },
+        { 0 },
+    };
+
+    format_dispatch(req, repo, path, verbs, pypi_fail);
 }
 
 static enum err pypi_check(const json_t *repo_config, struct why *why)
