@@ -196,9 +196,12 @@ struct object {
     struct object *next;
 };
 
-static struct object *objects_of(struct txn *t, const char *id)
+#define CHUNKS "SELECT key, store FROM upload_chunk WHERE session = ?"
+
+/* `text` selects key and store by the session's id. */
+static struct object *objects_of(struct txn *t, const char *text, const char *id)
 {
-    struct sql *q = sql_txn(t, "SELECT key, store FROM upload_chunk WHERE session = ?");
+    struct sql *q = sql_txn(t, text);
     struct object *list = NULL;
 
     sql_bind(q, "s", id);
@@ -227,7 +230,7 @@ enum err session_begin_end(struct txn *t, const char *id, struct why *why)
 
     if (e)
         return e;
-    for (struct object *o = objects_of(t, id); o; o = o->next)
+    for (struct object *o = objects_of(t, CHUNKS, id); o; o = o->next)
         check(!sql_do(t, "INSERT INTO upload (key, store, node, incarnation, created_ms) "
                          "VALUES (?, ?, 0, ?, ?)", "sssi", o->key, o->store, id, txn_now(t)));
     rows_delete(t, id);
@@ -236,18 +239,9 @@ enum err session_begin_end(struct txn *t, const char *id, struct why *why)
 
 void session_finish_end(struct txn *t, const char *id)
 {
-    struct sql *q = sql_txn(t, "SELECT key, store FROM upload WHERE node = 0 AND incarnation = ?");
-    struct object *list = NULL;
+    struct object *list =
+        objects_of(t, "SELECT key, store FROM upload WHERE node = 0 AND incarnation = ?", id);
 
-    sql_bind(q, "s", id);
-    while (sql_row(q)) {
-        struct object *o = arena_alloc(txn_arena(t), sizeof *o);
-        o->key = sql_str(q, 0, txn_arena(t));
-        o->store = sql_str(q, 1, txn_arena(t));
-        o->next = list;
-        list = o;
-    }
-    sql_end(q);
     for (; list; list = list->next) {
         check(!sql_do(t, "DELETE FROM upload WHERE key = ?", "s", list->key));
         garbage_add(t, list->key, list->store);
@@ -262,7 +256,7 @@ bool session_in_store(struct txn *t, const char *store)
 
 static void session_drop(struct txn *t, const char *id)
 {
-    for (struct object *o = objects_of(t, id); o; o = o->next)
+    for (struct object *o = objects_of(t, CHUNKS, id); o; o = o->next)
         garbage_add(t, o->key, o->store);
     rows_delete(t, id);
 }
