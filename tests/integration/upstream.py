@@ -23,7 +23,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         with up.lock:
             up.log.append((self.command, path, dict(self.headers)))
-            fault, data = up.faults.get(path), up.files.get(path)
+            fault, data = up.faults.get(path) or up.every, up.files.get(path)
             headers = dict(up.headers.get(path, {}))
         if up.gate:
             up.gate.wait(20)
@@ -66,7 +66,7 @@ class Server(http.server.ThreadingHTTPServer):
 class Upstream:
     def __init__(self):
         self.files, self.faults, self.headers, self.log = {}, {}, {}, []
-        self.lock, self.gate = threading.Lock(), None
+        self.lock, self.gate, self.every = threading.Lock(), None, None  # every: the fault of every path
         self.server = Server(("127.0.0.1", 0), Handler)
         self.server.upstream = self
         self.port = self.server.server_address[1]

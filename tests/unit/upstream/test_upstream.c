@@ -29,6 +29,7 @@ static struct server {
     pthread_t thread;
     struct connection *all;
     int connections, requests, tokens, accepted_token;
+    bool no_tokens;              /* its token service fails */
     char authorization[300];     /* of the last request */
     char query[500];             /* of the last token request */
 } servers[2];
@@ -87,6 +88,8 @@ static bool answer_token(struct server *s, int fd, const char *query)
     char body[100];
     snprintf(s->query, sizeof s->query, "%s", query);
     s->tokens++;
+    if (s->no_tokens)
+        return answer_status(fd, 500, "", "");
     snprintf(body, sizeof body, "{\"token\": \"token-%d\", \"expires_in\": 300}", servers[0].accepted_token);
     return answer_status(fd, 200, "", body);
 }
@@ -486,6 +489,28 @@ static void token_flow(void **state)
     assert_int_equal(servers[0].requests, before + 1);
 }
 
+/* The remote takes a token back while its token service is out of order: what was refused is not shown
+ * again. */
+static void refused_token_is_dropped(void **state)
+{
+    struct fx *f = *state;
+    const struct call with = { .remote = { .username = "ann", .password = "secret" } };
+    assert_int_equal(run(f, &with, f->url[0], "v2/a/blobs/1").r.outcome, UPSTREAM_OK);
+    assert_int_equal(servers[0].requests, 2);
+    servers[0].accepted_token = 2;
+    servers[1].no_tokens = true;
+    assert_int_equal(run(f, &with, f->url[0], "v2/a/blobs/1").r.outcome, UPSTREAM_FAILED);
+    assert_int_equal(servers[0].requests, 3);
+    assert_int_equal(servers[1].tokens, 2);
+    assert_int_equal(run(f, &with, f->url[0], "v2/a/blobs/1").r.outcome, UPSTREAM_FAILED);
+    assert_int_equal(servers[0].requests, 3); /* asked for a token at once */
+    assert_int_equal(servers[1].tokens, 3);
+    servers[1].no_tokens = false;
+    assert_int_equal(run(f, &with, f->url[0], "v2/a/blobs/1").r.outcome, UPSTREAM_OK);
+    assert_int_equal(servers[0].requests, 4);
+    assert_int_equal(servers[1].tokens, 4);
+}
+
 static void token_service_is_guarded(void **state)
 {
     struct fx *f = *state;
@@ -669,7 +694,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         CASE(outcomes), CASE(forbidden_addresses_are_not_reached), CASE(credentials_stay_with_the_remote),
-        CASE(redirects_can_be_switched_off), CASE(token_flow), CASE(token_service_is_guarded),
+        CASE(redirects_can_be_switched_off), CASE(token_flow), CASE(refused_token_is_dropped),
+        CASE(token_service_is_guarded),
         CASE(breaker_leaves_it_alone), CASE(no_answer_in_time), CASE(bytes_come_whole_through_pauses),
         CASE(places_are_bounded), CASE(waiting_ends), CASE(the_end_of_a_worker), CASE(metrics),
     };
