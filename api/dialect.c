@@ -5,6 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* npm's clients name it. It matters: yarn 1 takes a 401 without a JSON body for an answer, and says "success
+ * Published." */
+static bool asks_for_json(const struct http_request *req)
+{
+    const char *accept = http_header(req, "accept");
+    return accept && (strstr(accept, "application/json") || strstr(accept, "application/vnd.npm."));
+}
+
 enum dialect dialect_of(struct http_request *req)
 {
     const char *base, *rest;
@@ -14,6 +22,8 @@ enum dialect dialect_of(struct http_request *req)
     if (req->listener->dialect == DIALECT_PANTERA &&
         strncmp(req->target, "/api/v1/search", 14) == 0)
         return DIALECT_SEARCH;
+    if (req->listener->dialect == DIALECT_PLAIN && asks_for_json(req))
+        return DIALECT_JSON;
     return (enum dialect)req->listener->dialect;
 }
 
@@ -60,6 +70,8 @@ const char *dialect_body(struct arena *a, enum dialect d, enum err e, const char
     case DIALECT_OCI:
         return json_body(a, json_pack("{s:[{s:s, s:o}]}", "errors", "code", oci_code(e), "message",
                                       message));
+    case DIALECT_JSON:
+        return json_body(a, json_pack("{s:o}", "error", message));
     case DIALECT_PLAIN:
         json_decref(message);
         *ret_type = "text/plain; charset=utf-8";

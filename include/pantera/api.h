@@ -21,8 +21,9 @@
 #include "pantera/http.h"
 #include "pantera/worker.h"
 
-/* Whose API a route belongs to: the shape of its error bodies. */
-enum dialect { DIALECT_PANTERA, DIALECT_SEARCH, DIALECT_PLAIN, DIALECT_OCI, DIALECT_BARE };
+/* Whose API a route belongs to: the shape of its error bodies. JSON: {"error": text}, for who asks for JSON
+ * where others get plain text. */
+enum dialect { DIALECT_PANTERA, DIALECT_SEARCH, DIALECT_PLAIN, DIALECT_OCI, DIALECT_BARE, DIALECT_JSON };
 
 struct api_route {
     unsigned method;

@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from npm_clients import INSTALL, PUBLISH, Home
+from npm_clients import Home
 from pantera import PASSWORD, USER
 from spread import Spread
 
@@ -137,43 +137,6 @@ def test_npm_three_nodes(cluster, spread):
     for node in cluster.nodes:
         assert packument(admin.at(node), "@acme/scoped")["dist-tags"]["latest"] == "1.0.0"
     assert all(n >= 5 for n in front.counts.values()), front.counts
-
-
-# What else each can do about the package "high", and what it then says.
-MORE = {
-    "pnpm": [(["whoami"], USER), (["dist-tag", "add", "high@1.0.1", "old"], ""),
-             (["dist-tag", "ls", "high"], "old: 1.0.1"), (["deprecate", "high@1.0.1", "go away"], ""),
-             (["view", "high", "deprecated"], "go away"), (["unpublish", "high", "--force"], "")],
-    "yarn": [(["tag", "add", "high@1.0.1", "old"], ""), (["tag", "list", "high"], "old: 1.0.1"),
-             (["info", "high", "dist-tags"], "1.0.1")],
-    "berry": [(["npm", "whoami"], USER), (["npm", "tag", "add", "high@1.0.1", "old"], ""),
-              (["npm", "tag", "list", "high"], "old"),
-              (["npm", "info", "high", "--fields", "version"], "1.0.1")],
-    "bun": [(["pm", "whoami"], USER), (["pm", "view", "high", "version"], "1.0.1")],
-}
-
-
-@pytest.mark.parametrize("client", ["pnpm", "yarn", "berry", "bun"])
-def test_other_clients(make_node, client):
-    """Each publishes two packages and installs one that needs the other, with nothing cached."""
-    node = make_node()
-    admin = node.admin()
-    put_npm(admin)
-    home = Home(node.dir + "/home", f"http://127.0.0.1:{node.port}/npm", api_token(admin))
-    for name, more in (("@acme/low", {}), ("high", {"dependencies": {"@acme/low": "^1.0.0"}})):
-        folder = home.package(name, "1.0.1", **more)
-        if client == "berry":
-            home.run(client, "install", cwd=folder, ok=None)
-        home.run(client, *PUBLISH[client], cwd=folder)
-    project = home.project(dependencies={"high": "1.x"})
-    home.run(client, *INSTALL[client], cwd=project)
-    assert home.has(project, "high") == home.has(project, "@acme/low", "high") == "1.0.1"
-    again = home.run(client, *PUBLISH[client], cwd=folder, ok=False)
-    assert any(word in again.said.lower() for word in ("previously published", "cannot publish over", "409",
-                                                      "already")), again.said
-    for args, expected in MORE[client]:
-        done = home.run(client, *args, cwd=project)
-        assert expected in done.said, done.said
 
 
 # --- without a client: what goes over the wire ---

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "pantera/text.h"
+
 enum { PIECE = 49152 };          /* decoded at a time: what 64 KiB of text hold */
 
 struct piece {
@@ -84,7 +86,8 @@ static enum err data_end(struct npm_scan *s, struct why *why)
 static enum err data_escape(struct piece *p, char c, struct why *why)
 {
     struct npm_scan *s = p->s;
-    unsigned code = 0;
+    unsigned char unit[2];
+    bool plain;
 
     if (s->escape == 1 && c != 'u') {
         s->escape = 0;
@@ -94,13 +97,8 @@ static enum err data_escape(struct piece *p, char c, struct why *why)
     if (s->escape < 6)
         return OK;
     s->escape = 0;
-    for (unsigned i = 1; i < 5; i++) {
-        char d = s->escaped[i];
-        int v = d >= '0' && d <= '9' ? d - '0' : d >= 'a' && d <= 'f' ? d - 'a' + 10
-              : d >= 'A' && d <= 'F' ? d - 'A' + 10 : 1 << 16;
-        code = code * 16 + (unsigned)v;
-    }
-    return data_char(p, code < 0x80 ? (char)code : '\\', why);
+    plain = hex_decode(s->escaped + 1, 4, unit) && unit[0] == 0 && unit[1] < 0x80;
+    return data_char(p, plain ? (char)unit[1] : '\\', why);
 }
 
 /* --- structure --- */
