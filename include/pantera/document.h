@@ -51,6 +51,14 @@ typedef bool package_owns(struct registry *r, struct arena *a, const struct repo
 
 /* --- documents --- */
 
+/* When a version was released whose index does not say so. */
+struct document_date {
+    const char *version;
+    const char *path;            /* of a file of it: what the remote says of its last change counts */
+    int64_t released_ms;         /* 0: it doesn't say; -1: it can't be asked just now */
+};
+enum { DOCUMENT_DATES = 64 };    /* of one source */
+
 /* One member's part, in the order in which members count. */
 struct document_source {
     const char *repo;            /* the member's name */
@@ -59,6 +67,8 @@ struct document_source {
     size_t size;
     const char *content_type, *url; /* of the upstream's answer: type, and final URL (for relative links) */
     const struct policy_view *policy; /* of a proxied one with cooldown; NULL: nothing to judge */
+    const struct document_date *dates; /* what `undated` wanted to know */
+    unsigned date_count;
 };
 struct document_request {
     const char *repo;            /* that was asked */
@@ -88,6 +98,11 @@ struct document_kind {           /* static const: one a kind of index */
     enum err (*compose)(const struct document_request *q, const struct document_source *sources,
                         unsigned count, struct buf *ret, struct document_answer *answer,
                         struct why *why);
+    /* Indexes without release dates: versions (and a file of each) whose dates compose wants, at most `room`;
+     * asked again with what was learned, until it wants no more. Each is asked of a remote once, with HEAD,
+     * and remembered by the cluster. Of proxied sources with a policy, on a pool thread. NULL: none. */
+    unsigned (*undated)(const struct document_source *s, const char *path, struct arena *a,
+                        struct document_date *ret, unsigned room);
 };
 
 struct document {

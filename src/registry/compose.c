@@ -162,9 +162,10 @@ static void take_answer(struct composed *c, struct composing *m)
     c->answer.valid_until_ms = m->answer.valid_until_ms;
     for (unsigned i = 0; i < m->count; i++) {
         const struct policy_view *v = m->sources[i]->policy;
-        int64_t until = v ? policy_view_until(v, clock_wall_ms()) : 0;
-        if (until && (!c->answer.valid_until_ms || until < c->answer.valid_until_ms))
-            c->answer.valid_until_ms = until;
+        int64_t ends[] = { v ? policy_view_until(v, clock_wall_ms()) : 0, m->sources[i]->until_ms };
+        for (unsigned j = 0; j < 2; j++)
+            if (ends[j] && (!c->answer.valid_until_ms || ends[j] < c->answer.valid_until_ms))
+                c->answer.valid_until_ms = ends[j];
     }
     c->answer.content_type = kept(c, m->answer.content_type);
     for (unsigned i = 0; i < sizeof m->answer.headers / sizeof *m->answer.headers; i++)

@@ -193,7 +193,7 @@ static bool on_data(struct upstream_request *r, const void *data, size_t size)
 {
     struct flight *f = r->arg;
 
-    if (f->canceled)
+    if (f->canceled || f->order.date)
         return true;
     if (!has_room(f)) {
         f->paused = true;
@@ -307,6 +307,10 @@ static void on_head(struct upstream_request *r)
     f->released_ms = f->facts.released_ms;
     if (!f->released_ms && f->last_modified)
         (void)clock_parse_http_date(f->last_modified, &f->released_ms);
+    if (f->order.date) {
+        f->good_head = true;
+        return;
+    }
     announced_read(f);
     if (!repo)
         e = fail(&why, ERR_NOT_FOUND, "the repository does not exist any more");
@@ -380,6 +384,7 @@ void flight_again(struct flight *f, enum err e, const struct why *why)
         return;
     }
     f->remote++;
+    f->bodily = false;
     flight_next(f);
 }
 
@@ -400,6 +405,11 @@ static void on_done(struct upstream_request *r)
     } else if (f->canceled && f->stage && stage_err(f->stage)) {
         f->state = FLIGHT_SEAL;
         stage_finish(f->stage, on_staged, f); /* says what went wrong */
+    } else if (r->outcome == UPSTREAM_OK && f->good_head && f->order.date) {
+        flight_dated(f);
+    } else if (f->order.date && !f->bodily && (r->status == 405 || r->status == 501)) {
+        f->bodily = true;
+        flight_next(f); /* the same remote */
     } else if (r->outcome == UPSTREAM_OK && f->good_head) {
         f->state = FLIGHT_SEAL;
         stage_finish(f->stage, on_staged, f);
@@ -470,6 +480,7 @@ static void flight_next(struct flight *f)
     conditions_add(f, headers, &n);
     f->request = (struct upstream_request){
         .remote = remote, .path = f->facts.url ? f->facts.url : f->order.url_path, .headers = headers,
+        .method = f->order.date && !f->bodily ? "HEAD" : NULL,
         .on_head = on_head, .on_data = on_data, .on_done = on_done, .arg = f,
     };
     e = upstream_submit(f->worker->upstream, &f->request, &why);

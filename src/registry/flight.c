@@ -201,10 +201,13 @@ const struct repo *flight_repo(struct flight *f)
 static bool is_there(struct flight *f)
 {
     struct artifact_row row;
+    struct upstream_row date;
     struct arena a;
 
     arena_init(&a);
-    bool there = !artifact_get(f->worker->reader, &a, f->repo_id, f->order.path, &row);
+    bool there = f->order.date
+                     ? !upstream_row_get(f->worker->reader, &a, f->repo_id, f->order.path, &date)
+                     : !artifact_get(f->worker->reader, &a, f->repo_id, f->order.path, &row);
     arena_release(&a);
     return there;
 }

@@ -68,6 +68,7 @@ struct flight {
     struct upstream_request request;
     bool asking, canceled, paused, head_seen, good_head, refused;
     bool known;                  /* a document that is there, asked for conditionally */
+    bool bodily;                 /* a date is asked for with GET: this remote has no HEAD */
     const char *remote_url, *final_url, *etag, *last_modified, *content_type;
     struct digest_values announced;
     int64_t released_ms;
@@ -99,6 +100,7 @@ void flight_stop(struct flight *f);     /* drops what is under way; on the way d
 /* land.c */
 void flight_land(struct flight *f);     /* bytes are staged and the scratch file is complete */
 void flight_unchanged(struct flight *f); /* 304 */
+void flight_dated(struct flight *f);    /* what was asked for is only a date, and known now */
 /* locate.c */
 void flight_locate(struct flight *f);
 /* Asks the index of a proxy for a file. `done` once, maybe inside the call: facts, borrowed until it

@@ -40,10 +40,12 @@ static void on_landed(struct proposal *p)
                  why_text(&why, p->err));
         flight_end(f, p->err, &why);
     } else if (f->state != FLIGHT_OVER) {
-        stage_named(f->stage);
+        if (f->stage)
+            stage_named(f->stage);
         f->stage = NULL;
         f->claimed = false; /* ended with it */
-        fresh_note(f->repo_id, f->order.path);
+        if (!f->order.date)
+            fresh_note(f->repo_id, f->order.path);
         flight_end(f, OK, NULL);
     }
     flight_unref(f);
@@ -105,6 +107,17 @@ void flight_land(struct flight *f)
         json_object_set_new(args, "version", json_string(f->order.version ? f->order.version : ""));
     }
     land_propose(f, "artifact.cache", args);
+}
+
+void flight_dated(struct flight *f)
+{
+    json_t *args = json_pack("{s:I, s:s, s:o?}", "repo_id", (json_int_t)f->repo_id, "path", f->order.path,
+                             "upstream", upstream_args(f));
+
+    if (args)
+        land_propose(f, "upstream.seen", args);
+    else
+        flight_end(f, ERR_UPSTREAM, &(struct why){ "upstream's headers are not valid text" });
 }
 
 static void on_seen(struct proposal *p)

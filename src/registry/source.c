@@ -13,7 +13,7 @@
 #include "pantera/meta_upstream.h"
 #include "pantera/stage.h"
 #include "pantera/text.h"
-#include "src/registry/source.h"
+#include "src/registry/dates.h"
 
 #define STALE_MS 15000 /* so long upstream is not asked again after it has failed */
 
@@ -50,6 +50,11 @@ static void take_bytes(struct source *s, const char *data, size_t size)
     s->read = true;
 }
 
+static void on_dated(struct source *s)
+{
+    source_done(s, OK, NULL);
+}
+
 static void on_loaded(enum err e, const struct why *why, const char *data, size_t size,
                       const struct digest_values *digests, void *arg)
 {
@@ -59,7 +64,10 @@ static void on_loaded(enum err e, const struct why *why, const char *data, size_
         take_bytes(s, data, size);
         memcpy(s->sha256, digests->sha256, 32); /* it may have changed since it was opened */
     }
-    source_done(s, e, why);
+    if (!e && s->policy && s->document->kind->undated)
+        dates_learn(s, on_dated);
+    else
+        source_done(s, e, why);
 }
 
 void source_read(struct source *s, source_cb *done, void *arg)

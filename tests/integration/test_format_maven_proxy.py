@@ -35,26 +35,31 @@ def asked(node):
 
 
 class Upstream:
-    """A folder of files with dates, which may be anything; counts what is asked."""
+    """A folder of files with dates, which may be anything; counts what is asked, and for its head only."""
 
     def __init__(self):
-        self.files, self.asked, self.down = {}, [], False
+        self.files, self.asked, self.heads, self.down, self.headless = {}, [], [], False, False
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self):  # pylint: disable=invalid-name
-                outer.asked.append(self.path)
+                head = self.command == "HEAD"
+                (outer.heads if head else outer.asked).append(self.path)
                 data, age = outer.files.get(self.path, (None, 0))
-                self.send_response(503 if outer.down else 404 if data is None else 200)
+                self.send_response(503 if outer.down else 405 if head and outer.headless
+                                   else 404 if data is None else 200)
                 data = b"" if data is None or outer.down else data
                 if age is not None:
                     date = email.utils.formatdate(time.time() - age * 86400, usegmt=True)
                     self.send_header("Last-Modified", date)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
-                self.wfile.write(data)
+                if not head:
+                    self.wfile.write(data)
+
+            do_HEAD = do_GET  # pylint: disable=invalid-name
 
             def log_message(self, *args):
                 pass
@@ -167,29 +172,66 @@ def test_upstream_that_lies_or_fails(make_node, upstream):
     upstream.version("lib", "4.0", 100)
 
 
-def test_cooldown(make_node, make_cluster, mvn, plugins, upstream):  # noqa: F811
-    """A version that is too young is not in the metadata, and its bytes are refused with the reason, which
-    mvn shows; the older one resolves; what is released on one node is there on another, at once."""
+def test_cooldown(make_cluster, mvn, plugins, upstream):  # noqa: F811
+    """Metadata has no dates: those of POMs are asked for, once in a cluster. Versions that are too young are
+    not in it, and their bytes are refused with the reason, which mvn shows; the older one resolves, by a
+    range that has all of them; what is released on one node is there on another, at once."""
     cluster = make_cluster()
     c = cluster.node(1).admin()
-    upstream.version("cool", "1.0", 100)
-    upstream.version("cool", "1.1", 1)
-    upstream.metadata("cool", ["1.0", "1.1"], 1)
+    for version, age in (("1.0", 100), ("1.1", 3), ("1.2", 1), ("0.9.1", 2)):
+        upstream.version("cool", version, age)
+    upstream.metadata("cool", ["1.0", "1.1", "0.9.1", "1.2"], 1)
     put_proxy(c, "mirror", {"url": upstream.url}, cooldown={"duration": "P7D"})
     put_group(c, "all", "mirror")
     for node in cluster.nodes:
-        assert versions(c.at(node), "org/up/cool", "all") == ["1.0"]
+        for repo in ("all", "mirror"):
+            assert versions(c.at(node), "org/up/cool", repo) == ["1.0"]
+    assert len(upstream.heads) == 4 and len(set(upstream.heads)) == 4, upstream.heads
     where = f"-DremoteRepositories=pantera::default::{url(cluster.node(2), 'all')}"
-    mvn(GET, where, "-Dartifact=org.up:cool:RELEASE")
+    mvn(GET, where, "-Dartifact=org.up:cool:[0.9,2.0)")
     assert os.path.exists(os.path.join(plugins, "org/up/cool/1.0/cool-1.0.jar"))
     out = mvn(GET, where, "-Dartifact=org.up:cool:1.1", ok=False)
     assert "TOO_YOUNG" in out and "administrator" in out, out
-    r = c.at(cluster.node(3)).repo("GET", "/mirror/org/up/cool/1.1/cool-1.1.jar")
+    r = c.at(cluster.node(3)).repo("GET", "/mirror/org/up/cool/1.2/cool-1.2.jar")
     assert r.status == 403 and b"TOO_YOUNG" in r.body
     c.must("POST", "/repositories/mirror/cooldown/unblock", {"artifact": "org.up:cool", "version": "1.1"})
     third = c.at(cluster.node(3))
     assert versions(third, "org/up/cool", "all") == ["1.0", "1.1"]
     assert third.get("/all/org/up/cool/1.1/cool-1.1.jar").body == b"jar 1.1"
+    assert len(upstream.heads) == 4
+
+
+def test_cooldown_of_many_versions(make_node, upstream):  # noqa: F811
+    """Of hundreds of versions the newest are asked for, while none of them is old enough the next, and the
+    newest of each line; old metadata needs no dates; without a date a version is blocked until it was seen
+    long enough."""
+    c = make_node().admin()
+    put_proxy(c, "mirror", {"url": upstream.url}, cooldown={"duration": "P7D"})
+
+    def listed(artifact):
+        return versions(c, f"org/up/{artifact}", "mirror")
+
+    young = [f"3.0.{n}" for n in range(20)]
+    many = [f"1.0.{n}" for n in range(100)] + [f"2.0.{n}" for n in range(100)] + young
+    for version in many + ["1.0.100"]:
+        upstream.version("many", version, 1 if version in young + ["1.0.100"] else 100)
+    upstream.metadata("many", many[:100] + ["1.0.100"] + many[100:], 1)
+    assert listed("many") == many[:-20]
+    assert len(set(upstream.heads)) == len(upstream.heads) <= 34, upstream.heads
+    upstream.metadata("old", ["1.0", "1.1"], 30)
+    before = len(upstream.heads)
+    assert listed("old") == ["1.0", "1.1"] and len(upstream.heads) == before
+    # No date: as old as we have known it. And a remote that fails says nothing of older versions.
+    upstream.version("odd", "1.1", None)
+    upstream.version("odd", "1.0", 100)
+    upstream.metadata("odd", ["1.0", "1.1", "1.2"], 1)
+    assert listed("odd") == ["1.0"]
+    assert sorted(h.split("/")[4] for h in upstream.heads[before:]) == ["1.0", "1.1", "1.2"]
+    upstream.headless = True
+    for version, age in (("1.0", 100), ("1.1", 1), ("1.2", 2)):
+        upstream.version("plain", version, age)
+    upstream.metadata("plain", ["1.0", "1.1", "1.2"], 1)
+    assert listed("plain") == ["1.0"]
 
 
 def central():

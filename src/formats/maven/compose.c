@@ -1,71 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/formats/maven/compose.c: metadata of several repositories as one, without what policy blocks; and
- * checksums that upstream gives. Pool threads.
- *
- * Metadata has no date for each version. It says when it was changed last: no version is younger than
- * that. While even that is too young, those that it calls latest and release, and the last in its list,
- * are taken for as young as it is, and the others for older: their bytes are judged by their own date,
- * and what is refused there is remembered and left out here from then on. */
+/* src/formats/maven/compose.c: metadata of several repositories as one, without what policy blocks
+ * (young.c); and checksums that upstream gives. Pool threads. */
 #include <ctype.h>
 #include <string.h>
 
 #include "pantera/text.h"
 #include "src/formats/maven/maven.h"
-#include "src/formats/maven/metadata.h"
-
-/* --- policy --- */
-
-struct filter {
-    const struct policy_view *policy;
-    const struct maven_metadata *m;
-    const char *last;            /* in the list as upstream gave it */
-    int64_t updated_ms;
-    int64_t until_ms;            /* the first block that ends; 0: none */
-};
-
-static bool same(const char *a, const char *b)
-{
-    return a && b && !strcmp(a, b);
-}
-
-static bool blocked(struct filter *f, const char *version, int64_t released_ms)
-{
-    struct policy_verdict_of v = policy_judge(f->policy, version, released_ms);
-
-    if (!v.allowed && v.until_ms && (!f->until_ms || v.until_ms < f->until_ms))
-        f->until_ms = v.until_ms;
-    return !v.allowed;
-}
-
-static bool keeps(struct filter *f, const char *version)
-{
-    struct filter quiet = *f;
-
-    if (blocked(f, version, 1)) /* of whatever age */
-        return false;
-    if (policy_judge(f->policy, version, 0).allowed) /* decided, or its age is known */
-        return true;
-    if (!blocked(&quiet, version, f->updated_ms))
-        return true;
-    if (!same(version, f->m->latest) && !same(version, f->m->release) && !same(version, f->last))
-        return !strcmp(policy_judge(f->policy, version, 0).reason, "UNKNOWN_AGE");
-    f->until_ms = quiet.until_ms;
-    return false;
-}
-
-static void leave_out(struct maven_metadata *m, const struct policy_view *policy, int64_t *until_ms)
-{
-    struct filter f = { .policy = policy, .m = m, .updated_ms = maven_time_ms(m->last_updated),
-                        .until_ms = *until_ms };
-    unsigned kept = 0;
-
-    f.last = m->version_count ? m->versions[m->version_count - 1] : NULL;
-    for (unsigned i = 0; i < m->version_count; i++)
-        if (keeps(&f, m->versions[i]))
-            m->versions[kept++] = m->versions[i];
-    m->version_count = kept;
-    *until_ms = f.until_ms;
-}
+#include "src/formats/maven/young.h"
 
 /* --- metadata --- */
 
@@ -107,7 +48,7 @@ static enum err metadata_compose(const struct document_request *q, const struct 
             continue; /* others may do */
         read++;
         if (sources[i].policy)
-            leave_out(&part, sources[i].policy, &answer->valid_until_ms);
+            maven_leave_out(&part, &sources[i], &answer->valid_until_ms);
         maven_metadata_finish(&part);
         maven_metadata_join(&all, &part);
     }
@@ -126,7 +67,7 @@ static enum err metadata_compose(const struct document_request *q, const struct 
 
 const struct document_kind maven_metadata_kind = {
     .name = "maven-metadata", .limit = MAVEN_METADATA_LIMIT, .source = maven_rows,
-        .compose = metadata_compose,
+    .compose = metadata_compose, .undated = maven_undated,
 };
 
 /* --- checksums --- */
