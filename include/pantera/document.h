@@ -21,6 +21,11 @@
 #include "pantera/buf.h"
 #include "pantera/registry.h"
 
+/* Whether a hosted repository owns a package's name, so that groups ask no upstream about it. On the loop;
+ * rows only (registry_stat, registry_list). NULL where it is asked for: a folder or an artifact of that
+ * path exists. */
+typedef bool package_owns(struct registry *r, struct arena *a, const struct repo *repo, const char *package);
+
 /* --- policy, asked at the index and at the bytes --- */
 
 /* All that is decided about one package of one repository, read once; immutable, for any thread. */
@@ -33,6 +38,30 @@ struct policy_verdict_of {
 /* `released_ms` 0: upstream does not say (the setting of "unknown" decides). Pure. */
 struct policy_verdict_of policy_judge(const struct policy_view *v, const char *version,
                                       int64_t released_ms);
+/* For lists without dates: what is known to be blocked; the rest is judged where its bytes are. Pure. */
+struct policy_verdict_of policy_known(const struct policy_view *v, const char *version);
+
+/* --- versions with two names, and parts of others: an image's tag and digest, what an index lists --- */
+
+struct policy_named {
+    const char *package;
+    const char *alias;           /* that may move (a tag), if it was asked for by that; or NULL */
+    const char *version;         /* that never does (a digest) */
+    int64_t released_ms;         /* 0: upstream does not say; -1: that was not asked yet */
+};
+/* Is there anything to judge, in this repository or a member of it? On the loop. */
+bool registry_judges(struct worker *w, const struct repo *repo, const char *package, package_owns *owns);
+/* Decides for a proxy, records a block and says why: FORBIDDEN. AGAIN: released_ms is -1 and matters. On the
+ * loop. */
+enum err registry_judge(struct worker *w, const struct repo *proxy, const struct policy_named *n,
+                        struct why *why, int64_t *ret_until_ms);
+/* What is a part of a version that may be had may be had too, on every node as soon as `done` says OK; and
+ * `version`, if its alias was released by somebody. `done` once, maybe inside the call; not when the request
+ * ends first. */
+void registry_parts(struct http_request *req, const struct repo *proxy, const struct policy_named *n,
+                    const char *const *parts, unsigned count,
+                    void (*done)(struct http_request *req, enum err e, const struct why *why, void *arg),
+                    void *arg);
 
 /* --- configuration --- */
 
@@ -43,11 +72,6 @@ struct policy_verdict_of policy_judge(const struct policy_view *v, const char *v
 enum err repository_check(const json_t *repo, const char *const *more, struct why *why);
 enum repo_kind { REPO_LOCAL, REPO_PROXY, REPO_GROUP };
 enum repo_kind repository_kind(const struct repo *repo); /* only local ones take uploads */
-
-/* Whether a hosted repository owns a package's name, so that groups ask no upstream about it. On the loop;
- * rows only (registry_stat, registry_list). NULL where it is asked for: a folder or an artifact of that
- * path exists. */
-typedef bool package_owns(struct registry *r, struct arena *a, const struct repo *repo, const char *package);
 
 /* --- documents --- */
 

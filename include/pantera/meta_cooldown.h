@@ -7,7 +7,8 @@
  *      cooldown.block {repo_id, package, version, reason, released_ms, until_ms} → {blocked}: false if
  *        somebody has allowed it meanwhile. until_ms 0: for ever. Of UNKNOWN_AGE, released_ms is since when
  *        it is known. NOT_FOUND: no such repository.
- *      cooldown.seen {repo_id, package, versions}: known from now on, unless they were; at most 1000.
+ *      cooldown.seen {repo_id, package, versions}: known from now on, unless they were; at most 1000. Also
+ *        that one is a part of another: "D in P of <ms>" (src/registry/named.c).
  *      cooldown.exempt {repo?, package, version, reason, until_ms, by?} → {id}; cooldown.unexempt {id, by?}.
  *      cooldown.unblock {repo, package, version, by?}: a decision that stands, whatever was blocked.
  *      cooldown.unblock_all {repo, before_ms?, by?, limit?} → {unblocked, more, before_ms}: again, with the

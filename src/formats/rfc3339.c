@@ -15,7 +15,8 @@ int64_t rfc3339_ms(const char *text)
 
     if (!text || sscanf(text, "%4d-%2d-%2d%*1[Tt ]%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
                         &tm.tm_hour,
-                        &tm.tm_min, &tm.tm_sec, &n) != 6 || n != 19)
+                        &tm.tm_min, &tm.tm_sec, &n) != 6 || n != 19 || tm.tm_mon < 1 || tm.tm_mon > 12 ||
+        tm.tm_mday < 1 || tm.tm_mday > 31)
         return 0;
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;

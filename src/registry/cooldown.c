@@ -90,6 +90,22 @@ struct policy_verdict_of policy_judge(const struct policy_view *v, const char *v
     return (struct policy_verdict_of){ verdict.allowed, verdict.reason, verdict.until_ms };
 }
 
+struct policy_verdict_of policy_known(const struct policy_view *v, const char *version)
+{
+    struct policy_verdict_of ret = { .allowed = true };
+    unsigned n;
+    const struct policy_row *row = rows_of(v, version, &n);
+    bool known = false;
+
+    for (unsigned i = 0; i < n; i++)
+        known = known || (!row[i].seen_ms && !row[i].allowed);
+    if (known)
+        ret = policy_judge(v, version, 0);
+    if (!ret.allowed && !strcmp(ret.reason, "UNKNOWN_AGE"))
+        ret.allowed = true;
+    return ret;
+}
+
 void cooldown_decide(struct registry *r, struct arena *a, const struct repo *repo, const char *package,
                      const char *version, int64_t released_ms, struct cooldown_verdict *ret)
 {

@@ -50,6 +50,9 @@ void policies_free(struct policy_cache *c);
 /* The whole verdict, with what is to be recorded. */
 struct cooldown_verdict policy_verdict_of(const struct policy_view *v, const char *version,
                                           int64_t released_ms, int64_t now_ms);
+/* The same for a version with two names. Reason "": its date decides, and was not asked for yet. */
+struct cooldown_verdict policy_named_verdict(const struct policy_view *v, const struct policy_named *n,
+                                             int64_t now);
 /* Tells the cluster of a block by age, without waiting. */
 void policy_record(struct worker *w, const struct repo *repo, const char *package, const char *version,
                    const struct cooldown_verdict *verdict);

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import threading
 import time
+import types
 
 import pytest
 
@@ -53,7 +54,11 @@ def code_of(response):
 
 
 def push_blob(client, name, data):
-    expect(client, "POST", f"/v2/{name}/blobs/uploads/?digest={sha(data)}", 201, data)
+    r = call(client, "POST", f"/v2/{name}/blobs/uploads/?digest={sha(data)}", data)
+    if r.status == 202:  # another registry, that takes it in two steps
+        url = "/v2/" + r.headers["Location"].split("/v2/", 1)[1]
+        r = call(client, "PUT", f"{url}&digest={sha(data)}", data)
+    assert r.status == 201, r
     return {"mediaType": "application/octet-stream", "digest": sha(data), "size": len(data)}
 
 
@@ -603,11 +608,100 @@ def test_another_pantera_is_an_upstream_with_tokens_and_cooldown(make_node):
     for reference in ("new", sha(made["new"])):
         r = expect(n, "GET", f"/v2/cool/images/a/manifests/{reference}", 403)
         assert code_of(r) == "DENIED" and "TOO_YOUNG" in r.json()["errors"][0]["message"]
-    # Nobody knows how old this is: by tag it is held back, by the digest that somebody was told it is not.
-    push_manifest(f, "images/a", manifest(config, []), "ageless")
-    r = expect(n, "GET", "/v2/cool/images/a/manifests/ageless", 403)
-    assert "UNKNOWN_AGE" in r.json()["errors"][0]["message"]
-    expect(n, "GET", f"/v2/cool/images/a/manifests/{sha(manifest(config, []))}", 200)
+
+
+def image_config(created):
+    return json.dumps({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []},
+                       **({"created": created} if created else {})}).encode()
+
+
+def push_dated(client, name, tag, created, annotations=None):
+    """An image whose configuration says when it was made."""
+    config = dict(push_blob(client, name, image_config(created)),
+                  mediaType="application/vnd.oci.image.config.v1+json")
+    data = manifest(config, [push_blob(client, name, tag.encode())], **({"annotations": annotations}
+                                                                       if annotations else {}))
+    push_manifest(client, name, data, tag)
+    return data
+
+
+def push_index(client, name, tag, members, annotations=None):
+    """`members`: (architecture, manifest)."""
+    data = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [
+        {"mediaType": OCI_MANIFEST, "digest": sha(m), "size": len(m),
+         "platform": {"architecture": machine, "os": "linux"}} for machine, m in members],
+        **({"annotations": annotations} if annotations else {})}).encode()
+    push_manifest(client, name, data, tag, OCI_INDEX)
+    return data
+
+
+def held(client, name, reference, reason):
+    r = expect(client, "GET", f"/v2/{name}/manifests/{reference}", 403)
+    assert code_of(r) == "DENIED" and reason in r.json()["errors"][0]["message"], r
+    return r
+
+
+def test_cooldown_holds_for_tags_and_digests(cluster, upstream, tmp_path):
+    """skopeo through a proxy of docker-registry; each change is made on one node and seen on another."""
+    a, b, c = (n.admin() for n in cluster.nodes)
+    up = Client(types.SimpleNamespace(port=upstream.port, id="upstream"))
+    fresh = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 86400))
+    old = "2020-01-01T00:00:00.5+02:00"
+    young, aged = push_dated(up, "app", "young", fresh), push_dated(up, "app", "aged", old)
+    epoch = push_dated(up, "app", "epoch", "1970-01-01T00:00:00Z")
+    arm, plain = push_dated(up, "app", "arm", fresh), push_dated(up, "app", "plain", None)
+    index = push_index(up, "app", "index", [("unknown", plain), ("arm64", aged), ("amd64", young)])
+    push_index(up, "app", "noted", [("amd64", epoch), ("arm64", arm)],
+               {"org.opencontainers.image.created": old})
+    a.must("PUT", "/cooldown/config", {"enabled": True, "minimum_allowed_age": "7d",
+                                       "release_contact": "#images"})
+    make_proxy(a, "cool", f"http://127.0.0.1:{upstream.port}")
+    make_group(a, "all", ["cool"])
+    s = Skopeo(tmp_path / "skopeo")
+    pull = lambda client, ref, **kw: s.run(  # noqa: E731
+        "copy", *SRC, f"docker://127.0.0.1:{client.node.port}/{ref}", "dir:" + s.home + "/out", **kw)
+    # By what the configuration says: by tag, by digest, through a group, and what an index holds.
+    pull(a, "cool/app:aged")
+    pull(b, "all/app:aged")
+    pull(b, "cool/app:young", fails="app young is blocked (TOO_YOUNG, released 1d")
+    pull(c, "all/app:young", fails="to release it ask #images")
+    r = held(a, "cool/app", sha(young), "TOO_YOUNG")
+    assert 5 * 86400 < int(r.headers["Retry-After"]) < 6 * 86400 + 60
+    held(b, "all/app", sha(young), "TOO_YOUNG")
+    held(c, "cool/app", "index", "TOO_YOUNG")  # as old as its image for amd64
+    rows = wait_until("its row", lambda: [
+        row for row in b.must("GET", "/cooldown/blocked?search=young")["items"]])
+    assert [(row["package_name"], row["version"], row["reason"]) for row in rows] == [
+        ("app", "young", "TOO_YOUNG")]
+    others = ["aged", "arm", "epoch", "noted", "plain"]
+    wait_until("the list without it", lambda: tags(c, "cool/app") == others)
+    # Nobody says how old these are: neither by tag nor by digest, but as a part of what may be had.
+    for n in (a, b):
+        assert "Retry-After" in held(n, "cool/app", "plain", "UNKNOWN_AGE").headers
+        held(n, "cool/app", sha(epoch), "UNKNOWN_AGE")
+    expect(c, "GET", "/v2/cool/app/manifests/noted", 200)
+    expect(a, "GET", f"/v2/cool/app/manifests/{sha(epoch)}", 200)
+    expect(b, "HEAD", f"/v2/all/app/manifests/{sha(epoch)}", 200)
+    held(b, "cool/app", sha(plain), "UNKNOWN_AGE")
+    held(a, "cool/app", sha(arm), "TOO_YOUNG")  # it says itself that it is fresh
+    # Released by somebody, on one node: on another at once, with what it holds.
+    b.must("POST", "/repositories/cool/cooldown/unblock", {"artifact": "app", "version": "index"})
+    pull(a, "cool/app:index")
+    expect(c, "GET", f"/v2/cool/app/manifests/{sha(index)}", 200)
+    for m in (young, plain, aged):
+        expect(c, "GET", f"/v2/cool/app/manifests/{sha(m)}", 200)
+    held(c, "cool/app", sha(arm), "TOO_YOUNG")
+    # A moved tag is judged by what it stands for now.
+    b.must("PUT", "/repositories/quick", {"repo": {
+        "type": "docker-proxy", "storage": "default", "cache": {"metadata": {"ttl": "1s"}},
+        "remotes": [{"url": f"http://127.0.0.1:{upstream.port}"}]}})
+    expect(a, "GET", "/v2/quick/app/manifests/aged", 200)
+    push_manifest(up, "app", arm, "aged")
+    wait_until("the tag moves", lambda: call(a, "GET", "/v2/quick/app/manifests/aged").status == 403)
+    # The setting decides of what has no date.
+    c.must("PUT", "/cooldown/config", {"unknown": "allow"})
+    pull(b, "quick/app:plain")
+    pull(b, "quick/app:arm", fails="TOO_YOUNG")
 
 
 class Faulty(http.server.BaseHTTPRequestHandler):

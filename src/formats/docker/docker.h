@@ -21,6 +21,7 @@
 #include "pantera/registry.h"
 
 #define MANIFEST_LIMIT MIB(4)    /* spec: at least that much should be taken */
+#define CONFIG_LIMIT MIB(1)      /* of an image's configuration whose date we read */
 #define REFERRERS_LIMIT MIB(16)  /* of one subject */
 enum { NAME_LIMIT = 255, TAG_LIMIT = 128, TAGS_LISTED = 100000, REFERENCES_LIMIT = 3000, PAGE_LIMIT = 1000 };
 
@@ -29,6 +30,8 @@ enum { NAME_LIMIT = 255, TAG_LIMIT = 128, TAGS_LISTED = 100000, REFERENCES_LIMIT
 #define TYPE_OCI_ARTIFACT "application/vnd.oci.artifact.manifest.v1+json"
 #define TYPE_DOCKER_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
 #define TYPE_DOCKER_LIST "application/vnd.docker.distribution.manifest.list.v2+json"
+#define TYPE_OCI_CONFIG "application/vnd.oci.image.config.v1+json"
+#define TYPE_DOCKER_CONFIG "application/vnd.docker.container.image.v1+json"
 
 /* --- names.c: pure --- */
 
@@ -68,6 +71,7 @@ struct oci_reference {
     bool manifest;               /* else a blob */
     bool either;                 /* a child of an index whose media type says neither */
 };
+enum oci_dated { OCI_DATED_BY_NOTHING, OCI_DATED_BY_CONFIG, OCI_DATED_BY_IMAGE };
 struct oci_manifest {
     const char *media_type;
     const char *artifact_type;   /* what a referrers list says of it; or NULL */
@@ -76,11 +80,17 @@ struct oci_manifest {
     struct oci_reference *references; /* that have to be there; each once */
     unsigned reference_count;
     json_t *annotations;         /* or NULL; the arena drops it */
+    /* Where it says itself nothing of when it was made: what does. An image's configuration; one image of an
+     * index. */
+    enum oci_dated dated_by_kind;
+    struct oci_digest dated_by;
 };
 /* `content_type`: what it was sent as, or NULL. BAD_REQUEST. */
 enum err oci_manifest_parse(struct arena *a, const char *data, size_t size, const char *content_type,
                             struct oci_manifest *ret, struct why *why);
 
+/* RFC 3339; 0: it says nothing: NULL, no date, or one from before there were images. */
+int64_t oci_created_ms(const char *text);
 /* When it says that it was made (org.opencontainers.image.created); 0: it does not. */
 int64_t oci_manifest_created_ms(const struct oci_manifest *m);
 
@@ -136,7 +146,9 @@ void oci_tags_reply(struct oci_call *c, json_t *tags);           /* takes all ta
 void oci_catalog(struct http_request *req, const char *base);
 void oci_referrers(struct oci_call *c, const struct repo *repo); /* referrers_get.c */
 void referrers_none(struct http_request *req);
-void remote_manifest(struct oci_call *c, const struct repo *repo); /* remote.c */
+void remote_manifest(struct oci_call *c, const struct repo *repo); /* remote_manifest.c */
+/* remote.c. A hosted repository has an image once it has a manifest of it. */
+bool remote_owns(struct registry *r, struct arena *a, const struct repo *repo, const char *image);
 void remote_blob(struct oci_call *c, const struct repo *repo, const struct oci_digest *digest);
 void remote_tags(struct oci_call *c, const struct repo *repo);
 void remote_referrers(struct oci_call *c, const struct repo *repo, const struct oci_digest *subject,

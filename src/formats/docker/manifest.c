@@ -4,10 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "pantera/text.h"
 #include "src/formats/docker/docker.h"
+#include "src/formats/rfc3339.h"
 
 static bool is_index(const char *type)
 {
@@ -31,6 +31,7 @@ struct parse {
     struct arena *arena;
     struct oci_manifest *m;
     unsigned room;
+    unsigned first;              /* how well dated_by says how old an index is */
     struct why *why;
 };
 
@@ -78,6 +79,23 @@ static enum err add_blob(struct parse *p, const json_t *descriptor, const char *
     return reference_add(p, &r);
 }
 
+/* The image of an index that says how old the index is: the first for amd64, which most ask for, else the
+ * first for anything. What goes with images (attestations) is for no platform. */
+static void note_first(struct parse *p, const json_t *descriptor, const char *type,
+                       const struct oci_digest *digest)
+{
+    const char *machine = json_string_value(json_object_get(json_object_get(descriptor, "platform"),
+                                                            "architecture"));
+    unsigned worth = !type || !is_image(type) ? 0 : !machine ? 2 : !strcmp(machine, "unknown") ? 1
+                     : strcmp(machine, "amd64") ? 3 : 4;
+
+    if (worth <= p->first)
+        return;
+    p->first = worth;
+    p->m->dated_by = *digest;
+    p->m->dated_by_kind = OCI_DATED_BY_IMAGE;
+}
+
 static enum err add_child(struct parse *p, const json_t *descriptor)
 {
     const char *type = json_string_value(json_object_get(descriptor, "mediaType"));
@@ -86,6 +104,8 @@ static enum err add_child(struct parse *p, const json_t *descriptor)
 
     /* Some put layers into an index (build caches do). */
     r.either = !type || !(is_index(type) || is_image(type));
+    if (!e)
+        note_first(p, descriptor, type, &r.digest);
     return e ? e : reference_add(p, &r);
 }
 
@@ -101,6 +121,18 @@ static enum err read_list(struct parse *p, const json_t *list, bool children, co
         if ((e = children ? add_child(p, item) : add_blob(p, item, where)))
             break;
     return e;
+}
+
+/* image-spec: of images' configurations, `created` is a member. */
+static void note_config(struct parse *p, const json_t *config)
+{
+    const char *type = json_string_value(json_object_get(config, "mediaType"));
+
+    if (!type || (strcmp(type, TYPE_OCI_CONFIG) && strcmp(type, TYPE_DOCKER_CONFIG)) ||
+        json_integer_value(json_object_get(config, "size")) > (json_int_t)CONFIG_LIMIT ||
+        descriptor_digest(p, config, "config", &p->m->dated_by))
+        return;
+    p->m->dated_by_kind = OCI_DATED_BY_CONFIG;
 }
 
 static enum err read_references(struct parse *p, const json_t *root)
@@ -119,6 +151,7 @@ static enum err read_references(struct parse *p, const json_t *root)
             return fail(p->why, ERR_BAD_REQUEST, "an image manifest has a config, and no manifests");
         if ((e = add_blob(p, config, "config")))
             return e;
+        note_config(p, config);
         return read_list(p, json_object_get(root, "layers"), false, "layers");
     }
     if (!strcmp(type, TYPE_OCI_ARTIFACT))
@@ -178,36 +211,20 @@ static void read_artifact(struct parse *p, const json_t *root)
     }
 }
 
-/* RFC 3339 §5.6, as much of it as the calendar needs. False: it is something else. */
-static bool parse_time(const char *text, int64_t *ret_ms)
-{
-    struct tm t = { 0 };
-    int hours = 0, minutes = 0, n = 0;
-    char zone = 0;
+/* Before there were images, no image was made: such dates are those of builds that can be repeated. */
+#define IMAGES_BEGIN_MS 1356998400000ll /* 2013-01-01 */
 
-    if (sscanf(text, "%4d-%2d-%2d%*1[Tt ]%2d:%2d:%2d%n", &t.tm_year, &t.tm_mon, &t.tm_mday, &t.tm_hour,
-               &t.tm_min, &t.tm_sec, &n) != 6 || !n || t.tm_year < 1970 || t.tm_year > 9999 || t.tm_mon < 1 ||
-        t.tm_mon > 12)
-        return false;
-    text += n;
-    if (*text == '.')
-        text += 1 + strspn(text + 1, "0123456789");
-    zone = *text;
-    if (zone != 'Z' && zone != 'z' && sscanf(text, "%*1[+-]%2d:%2d", &hours, &minutes) != 2)
-        return false;
-    t.tm_year -= 1900;
-    t.tm_mon -= 1;
-    int64_t offset = (hours * 60 + minutes) * 60ll * (zone == '-' ? -1 : 1);
-    *ret_ms = ((int64_t)timegm(&t) - offset) * 1000;
-    return *ret_ms > 0;
+int64_t oci_created_ms(const char *text)
+{
+    int64_t ms = rfc3339_ms(text);
+
+    return ms < IMAGES_BEGIN_MS ? 0 : ms;
 }
 
 int64_t oci_manifest_created_ms(const struct oci_manifest *m)
 {
-    const char *text = json_string_value(json_object_get(m->annotations, "org.opencontainers.image.created"));
-    int64_t ms;
-
-    return text && parse_time(text, &ms) ? ms : 0;
+    return oci_created_ms(json_string_value(json_object_get(m->annotations,
+                                                            "org.opencontainers.image.created")));
 }
 
 enum err oci_manifest_parse(struct arena *a, const char *data, size_t size, const char *content_type,

@@ -1,26 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/formats/docker/remote.c: what proxies and groups answer: from the registry's documents and files
- * (document.h), to which this says where things are and how several become one.
+/* src/formats/docker/remote.c: what proxies and groups answer, but for manifests (remote_manifest.c): from
+ * the registry's documents and files (document.h), to which this says where things are and how several
+ * become one.
  *
- *   a manifest     a document: by digest for ever, by tag until upstream says otherwise; the first member's
  *   tags           a document: the union of all members'
  *   referrers      a document: the union
  *   a blob         a file whose digest is its name */
 #include <stdlib.h>
 #include <string.h>
 
-#include "pantera/clock.h"
 #include "pantera/stage.h"
 #include "pantera/text.h"
 #include "pantera/worker.h"
 #include "src/formats/docker/docker.h"
 
-#define ACCEPT \
-    TYPE_OCI_INDEX ", " TYPE_OCI_MANIFEST ", " TYPE_DOCKER_LIST ", " TYPE_DOCKER_MANIFEST ", */*;q=0.1"
 #define TAGS_BYTES MIB(8)
 
-/* A hosted repository has an image once it has a manifest of it. */
-static bool owns(struct registry *r, struct arena *a, const struct repo *repo, const char *image)
+bool remote_owns(struct registry *r, struct arena *a, const struct repo *repo, const char *image)
 {
     struct registry_entry *entries;
     unsigned count;
@@ -36,97 +32,6 @@ static const char *url_of(struct oci_call *c, const char *kind)
     return arena_printf(&c->req->arena, "v2/%s/%s/%s", c->image, kind, c->reference);
 }
 
-/* --- manifests --- */
-
-/* May it be had? Manifests by digest are asked for because a tag or an index that may be had named them,
- * and most
- * say nothing of their age: that alone is no reason to hold one back. */
-static enum err judge(const struct document_request *q, const struct document_source *s,
-                      const struct oci_manifest *m, struct document_answer *answer, struct why *why)
-{
-    struct policy_verdict_of verdict;
-    char until[32] = "it is released";
-
-    if (!s->policy)
-        return OK;
-    verdict = policy_judge(s->policy, q->variant, oci_manifest_created_ms(m));
-    if (verdict.allowed || (strchr(q->variant, ':') && !strcmp(verdict.reason, "UNKNOWN_AGE")))
-        return OK;
-    answer->valid_until_ms = verdict.until_ms;
-    if (verdict.until_ms)
-        clock_rfc3339(verdict.until_ms, until);
-    return fail(why, ERR_FORBIDDEN,
-                "%.100s %.80s is held back (%s) until %s: ask an administrator for its release",
-                q->package, q->variant, verdict.reason, until);
-}
-
-/* The first that is one and may be had. */
-static enum err compose_manifest(const struct document_request *q, const struct document_source *sources,
-                                 unsigned count, struct buf *ret, struct document_answer *answer,
-                                 struct why *why)
-{
-    enum err worst = OK, e;
-    struct why text;
-
-    for (unsigned i = 0; i < count; i++) {
-        const struct document_source *s = &sources[i];
-        struct digest_values digests = { .kinds = DIGEST_SHA256 };
-        struct oci_digest digest;
-        struct oci_manifest m;
-        if (oci_manifest_parse(q->arena, s->data, s->size, s->content_type, &m, &text))
-            e = fail(&text, ERR_UPSTREAM, "'%.100s' gave something that is no manifest", s->repo);
-        else
-            e = judge(q, s, &m, answer, &text);
-        if (e) {
-            if (!worst || e == ERR_FORBIDDEN)
-                *why = text;
-            worst = e == ERR_FORBIDDEN || !worst ? e : worst;
-            continue;
-        }
-        sha256(s->data, s->size, digests.sha256);
-        digest = oci_digest_of(&digests, DIGEST_SHA256);
-        answer->content_type = m.media_type;
-        answer->headers[0][0] = "Docker-Content-Digest";
-        answer->headers[0][1] = strchr(q->variant, ':') ? arena_strdup(q->arena, q->variant)
-                                                        : oci_digest_text(q->arena, &digest);
-        return buf_add(ret, s->data, s->size);
-    }
-    return worst;
-}
-
-static const struct document_kind manifest_kind = {
-    .name = "oci-manifest", .limit = MANIFEST_LIMIT, .compose = compose_manifest,
-};
-
-static void manifest_failed(struct http_request *req, enum err e, const struct why *why)
-{
-    oci_fail_as(req, e, why, "MANIFEST_UNKNOWN");
-}
-
-void remote_manifest(struct oci_call *c, const struct repo *repo)
-{
-    struct arena *a = &c->req->arena;
-    struct oci_digest digest;
-    struct digest_values expected;
-    struct document d = {
-        .kind = &manifest_kind, .package = c->image, .accept = ACCEPT, .variant = c->reference,
-        .url_path = url_of(c, "manifests"), .owns = owns,
-    };
-
-    if (oci_digest_parse(c->reference, &digest)) {
-        d.path = manifest_path(a, c->image, &digest);
-        d.forever = true;
-        expected = oci_digest_values(&digest);
-        d.expected = &expected;
-    } else if (oci_tag_valid(c->reference)) {
-        d.path = tag_path(a, c->image, c->reference);
-    } else {
-        oci_fail(c->req, 404, "MANIFEST_UNKNOWN", "'%.140s' is neither a tag nor a digest", c->reference);
-        return;
-    }
-    registry_document(c->req, repo, &d, manifest_failed);
-}
-
 /* --- blobs --- */
 
 static void blob_failed(struct http_request *req, enum err e, const struct why *why)
@@ -140,7 +45,7 @@ void remote_blob(struct oci_call *c, const struct repo *repo, const struct oci_d
         .path = blob_path(&c->req->arena, c->image, digest), .package = c->image, .url_path = url_of(c,
                                                                                                      "blobs"),
         .content_type = "application/octet-stream", .digest_kinds = digest->kind,
-        .expected = oci_digest_values(digest), .owns = owns,
+        .expected = oci_digest_values(digest), .owns = remote_owns,
     };
 
     registry_file(c->req, repo, &want, blob_failed);
@@ -188,6 +93,18 @@ static void tags_source(struct worker *w, const struct repo *repo, const char *p
     arena_release(&a);
 }
 
+/* Is it known to be held back? What nobody has asked for yet is judged when somebody does. */
+static bool is_held(const struct document_source *s, const char *tag, struct document_answer *answer)
+{
+    struct policy_verdict_of v = { .allowed = true };
+
+    if (s->policy)
+        v = policy_known(s->policy, tag);
+    if (!v.allowed && v.until_ms && (!answer->valid_until_ms || v.until_ms < answer->valid_until_ms))
+        answer->valid_until_ms = v.until_ms;
+    return !v.allowed;
+}
+
 static int by_bytes(const void *left, const void *right)
 {
     return strcmp(*(const char *const *)left, *(const char *const *)right);
@@ -211,7 +128,8 @@ static enum err compose_tags(const struct document_request *q, const struct docu
             memcpy(all, names, n * sizeof *all);
         names = all;
         json_array_foreach (list, j, item)
-            if (json_is_string(item) && oci_tag_valid(json_string_value(item)))
+            if (json_is_string(item) && oci_tag_valid(json_string_value(item)) &&
+                !is_held(&sources[i], json_string_value(item), answer))
                 names[n++] = arena_strdup(q->arena, json_string_value(item));
         json_decref(root);
     }
@@ -254,7 +172,7 @@ void remote_tags(struct oci_call *c, const struct repo *repo)
     struct arena *a = &c->req->arena;
     struct document d = {
         .kind = &tags_kind, .package = c->image, .path = arena_printf(a, ".docker/%s/_tags.json", c->image),
-        .url_path = arena_printf(a, "v2/%s/tags/list?n=1000", c->image), .owns = owns,
+        .url_path = arena_printf(a, "v2/%s/tags/list?n=1000", c->image), .owns = remote_owns,
     };
 
     registry_document_read(c->req, repo, &d, on_tags, c);
@@ -290,7 +208,7 @@ void remote_referrers(struct oci_call *c, const struct repo *repo, const struct 
     struct document d = {
         .kind = &referrers_kind, .package = c->image, .path = referrers_path(&c->req->arena, c->image,
                                                                              subject),
-        .url_path = url_of(c, "referrers"), .accept = TYPE_OCI_INDEX, .owns = owns,
+        .url_path = url_of(c, "referrers"), .accept = TYPE_OCI_INDEX, .owns = remote_owns,
         .variant = artifact_type && *artifact_type ? artifact_type : NULL,
     };
 

@@ -156,8 +156,8 @@ static int64_t made_at(struct arena *a, const char *time)
 static void manifests_say_when_they_were_made(void **state)
 {
     static const char *const none[] = { "", "yesterday", "2020-01-01", "2020-13-01T00:00:00Z",
-                                        "2020-01-01T00:00:00", "2020-01-01T00:00:00+",
-                                            "1969-12-31T23:59:59Z" };
+                                        "2020-01-01T00:00:00+", "1969-12-31T23:59:59Z",
+                                        "1970-01-01T00:00:00Z", "1980-01-01T00:00:01Z" };
     struct arena a;
 
     (void)state;
@@ -167,7 +167,43 @@ static void manifests_say_when_they_were_made(void **state)
     assert_int_equal(made_at(&a, "2019-12-31 18:30:00-05:30"), 1577836800000);
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
         assert_int_equal(made_at(&a, none[i]), 0);
+    assert_int_equal(oci_created_ms(NULL), 0);
     arena_release(&a);
+}
+
+#define MOST_OF_IT "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a488"
+#define IMAGE(last, machine) "{\"mediaType\":\"" TYPE_OCI_MANIFEST "\",\"digest\":\"sha256:" MOST_OF_IT last \
+    "\",\"size\":1,\"platform\":{\"architecture\":\"" machine "\"}}"
+
+static char dated_by(const char *text, enum oci_dated kind)
+{
+    struct oci_manifest m;
+    struct arena a;
+    char last;
+
+    arena_init(&a);
+    assert_int_equal(parse(&a, text, NULL, &m), OK);
+    assert_int_equal(m.dated_by_kind, kind);
+    last = kind ? m.dated_by.hex[63] : 0;
+    arena_release(&a);
+    return last;
+}
+
+/* What says how old it is: its configuration, or its image for amd64, else the first for something. */
+static void what_dates_a_manifest(void **state)
+{
+    (void)state;
+#define INDEX "{\"schemaVersion\":2,\"manifests\":[" IMAGE("0", "unknown") "," IMAGE("1", "arm64")
+    assert_int_equal(dated_by(INDEX "," IMAGE("2", "s390x") "," IMAGE("3", "amd64") "]}", OCI_DATED_BY_IMAGE),
+                     '3');
+    assert_int_equal(dated_by(INDEX "," IMAGE("2", "s390x") "]}", OCI_DATED_BY_IMAGE), '1');
+    assert_int_equal(dated_by("{\"schemaVersion\":2,\"manifests\":[]}", OCI_DATED_BY_NOTHING), 0);
+    assert_int_equal(dated_by("{\"schemaVersion\":2,\"layers\":[],\"config\":" BLOB(TYPE_OCI_CONFIG) "}",
+                              OCI_DATED_BY_CONFIG), dated_by("{\"schemaVersion\":2,\"layers\":[],\"config\":"
+                                                             BLOB(TYPE_DOCKER_CONFIG) "}",
+                                                             OCI_DATED_BY_CONFIG));
+    dated_by("{\"schemaVersion\":2,\"layers\":[],\"config\":" BLOB("application/vnd.other+json") "}",
+             OCI_DATED_BY_NOTHING);
 }
 
 static void bad_manifests_are_refused(void **state)
@@ -233,6 +269,8 @@ int main(void)
         cmocka_unit_test(names_follow_the_grammar), cmocka_unit_test(digests_are_of_two_kinds),
         cmocka_unit_test(paths_are_read_from_their_end), cmocka_unit_test(ranges_name_first_and_last),
         cmocka_unit_test(manifests_say_what_they_need), cmocka_unit_test(bad_manifests_are_refused),
+        cmocka_unit_test(what_dates_a_manifest),
+        cmocka_unit_test(what_dates_a_manifest),
         cmocka_unit_test(referrers_come_and_go), cmocka_unit_test(manifests_say_when_they_were_made),
     };
 

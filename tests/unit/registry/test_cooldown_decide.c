@@ -213,6 +213,75 @@ static void exemptions_pass_until_they_end(void **state)
     assert_true(look("com.example:lib", "1.1", now, now).allowed);
 }
 
+static struct {
+    struct policy_named named;
+    int64_t now;
+    struct cooldown_verdict verdict;
+    char reason[64];
+} twice;
+
+static void twice_on_loop(struct fx_registry *f)
+{
+    struct policy_view *v = policy_view_get(f->worker.registry, registry_repo(f->worker.registry, "central"),
+                                            twice.named.package);
+    twice.verdict = policy_named_verdict(v, &twice.named, twice.now);
+    snprintf(twice.reason, sizeof twice.reason, "%s", twice.verdict.allowed ? "" : twice.verdict.reason);
+    policy_view_release(v);
+}
+
+static bool passes(const char *alias, const char *version, int64_t released, int64_t now)
+{
+    twice.named = (struct policy_named){ "com.example:lib", alias, version, released };
+    twice.now = now;
+    fx_on_loop(&fx, twice_on_loop);
+    return twice.verdict.allowed;
+}
+
+static void seen(const char *version)
+{
+    assert_int_equal(fx_propose(&fx, "cooldown.seen",
+                                json_pack("{s:I, s:s, s:[s]}", "repo_id", (json_int_t)repo_id, "package",
+                                          "com.example:lib", "versions", version)), OK);
+}
+
+/* An image's tag and digest; what an index lists. */
+static void versions_with_two_names_and_their_parts(void **state)
+{
+    int64_t now = clock_wall_ms(), old = now - 90 * DAY_MS, later = now + 8 * DAY_MS;
+    configure("{\"enabled\": true, \"minimum_allowed_age\": \"7d\"}");
+    assert_true(passes("t", "d:1", old, now));
+    assert_false(passes("t", "d:1", now, now));
+    assert_false(passes("t", "d:1", -1, now)); /* that is for the date to say */
+    assert_string_equal(twice.reason, "");
+    /* Of unknown age: as old as the digest is known, whatever the tag stood for before. */
+    seen("t");
+    seen("d:2");
+    assert_false(passes("t", "d:2", 0, now));
+    assert_string_equal(twice.reason, "UNKNOWN_AGE");
+    assert_true(passes("t", "d:2", 0, later) && passes(NULL, "d:2", 0, later));
+    assert_false(passes("t", "d:3", 0, later));
+    /* Parts of it without a date, and theirs; those that have one are judged by that. */
+    seen("d:4 in d:2 of 0");
+    seen("d:5 in d:4 of 0");
+    assert_true(passes(NULL, "d:4", 0, later) && passes(NULL, "d:5", 0, later));
+    assert_false(passes(NULL, "d:4", 0, now) || passes(NULL, "d:4", now + 5 * DAY_MS, later) ||
+                 passes(NULL, "d:40", 0, later));
+    seen("d:6 in d:60 of 1577836800000");
+    assert_true(passes(NULL, "d:6", 0, now));
+    assert_false(passes(NULL, "d:6", now, now));
+    /* By somebody's word, all of it, whatever its date. */
+    seen("d:7 in tag of -1");
+    seen("d:8 in d:7 of 1577836800000");
+    assert_false(passes("tag", "d:7", now, now) || passes(NULL, "d:8", now, now));
+    unblock("tag");
+    assert_true(passes("tag", "d:7", now, now) && passes("tag", "d:7", -1, now));
+    assert_true(passes(NULL, "d:7", now, now) && passes(NULL, "d:8", now, now));
+    /* A list's word on either name is not lifted by the other. */
+    block("d:7", "MALWARE", now, 0);
+    assert_false(passes("tag", "d:7", now, now));
+    assert_string_equal(twice.reason, "MALWARE");
+}
+
 static void a_block_says_why_how_long_and_whom_to_ask(void **state)
 {
     int64_t now = clock_wall_ms();
@@ -240,7 +309,7 @@ int main(void)
         TEST(age_is_judged_by_the_configuration_of_now), TEST(what_has_no_date_is_not_old),
         TEST(an_unblock_wins_and_stays), TEST(a_lists_block_is_not_a_matter_of_age),
         TEST(an_unknown_age_begins_when_it_is_seen), TEST(exemptions_pass_until_they_end),
-        TEST(a_block_says_why_how_long_and_whom_to_ask),
+        TEST(a_block_says_why_how_long_and_whom_to_ask), TEST(versions_with_two_names_and_their_parts),
     };
     log_init(LOG_WARN, 0);
     work_pool_start(2);
