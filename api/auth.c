@@ -8,7 +8,6 @@
 #include "api/sign_in.h"
 #include "pantera/clock.h"
 #include "pantera/ids.h"
-#include "pantera/meta_token.h"
 #include "pantera/meta_user.h"
 #include "pantera/text.h"
 
@@ -246,25 +245,13 @@ void auth_generate_post(struct http_request *req)
 
 void auth_tokens_get(struct http_request *req)
 {
-    struct token *tokens;
-    unsigned count;
-    char text[32];
-    int64_t now = clock_wall_ms();
-    token_list(worker_of(req)->reader, &req->arena, principal_of(req)->name, &tokens, &count);
-    json_t *list = json_array();
-    for (unsigned i = 0; i < count; i++) {
-        const struct token *t = &tokens[i];
-        json_t *item = json_pack("{s:s, s:s, s:s}", "id", t->id, "label", t->label ? t->label : "",
-                                 "created_at", clock_rfc3339(t->created_ms, text));
-        if (t->expires_ms) {
-            json_object_set_new(item, "expires_at", json_string(clock_rfc3339(t->expires_ms, text)));
-            json_object_set_new(item, "expired", json_boolean(t->expires_ms <= now));
-        } else {
-            json_object_set_new(item, "permanent", json_true());
-        }
-        json_array_append_new(list, item);
-    }
-    api_json(req, 200, json_pack("{s:o}", "tokens", list));
+    json_t *tokens;
+    struct why why = { "" };
+    enum err e = api_own_tokens(req, &tokens, &why);
+    if (e)
+        api_fail(req, e, &why);
+    else
+        api_json(req, 200, json_pack("{s:o}", "tokens", tokens));
 }
 
 static void token_deleted(struct http_request *req, json_t *result)
@@ -278,72 +265,4 @@ void auth_tokens_delete(struct http_request *req)
                 json_pack("{s:s, s:s, s:s}", "user", principal_of(req)->name, "id", req->params[0],
                           "type", "api"),
                 token_deleted);
-}
-
-/* --- an API token for a name and a password: formats whose clients sign in --- */
-
-struct entrance {
-    api_sign_in_cb *done;
-    const char *code, *label, *token;
-};
-
-static void entrance_added(struct http_request *req, enum err e, const struct why *why, json_t *result)
-{
-    const struct entrance *s = req->context;
-    s->done(req, e, why, e ? NULL : s->token);
-}
-
-static void entrance_signed(struct http_request *req, enum err e, const struct why *why,
-                            struct token_order *orders, void *arg)
-{
-    struct entrance *s = req->context;
-    const struct principal *p = req->principal;
-    if (e) {
-        s->done(req, e, why, NULL);
-        return;
-    }
-    s->token = orders->token;
-    api_propose_all(req, "token.add",
-                    json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "user", p->name, "id", orders->id, "type",
-                              "api", "label", s->label, "expires_ms", (json_int_t)orders->expires_ms,
-                              "epoch_ms", (json_int_t)p->epoch_ms),
-                    entrance_added);
-}
-
-static void entrance_issue(struct http_request *req)
-{
-    struct token_policy policy;
-    if (!token_policy_now(req, &policy))
-        return;
-    struct token_order order = { .type = TOKEN_API, .lifetime_ms = policy.api_max_days * DAY_MS };
-    auth_issue(worker_of(req)->auth, req, req->principal, &order, 1, entrance_signed, NULL);
-}
-
-static void entered(struct http_request *req, enum err e, const struct why *why, void *arg)
-{
-    struct entrance *s = arg;
-    struct why text = { "" };
-    if (e) {
-        s->done(req, e, why, NULL);
-    } else if (must_change_first(req)) {
-        e = fail(&text, ERR_FORBIDDEN, "the password must be changed first");
-        s->done(req, e, &text, NULL);
-    } else if (principal_of(req)->second_factor && !s->code) {
-        e = fail(&text, ERR_UNAUTHORIZED, "a one-time password is needed");
-        s->done(req, e, &text, NULL);
-    } else {
-        req->context = s;
-        if (principal_of(req)->second_factor)
-            mfa_ask(req, s->code, entrance_issue);
-        else
-            entrance_issue(req);
-    }
-}
-
-void api_sign_in(struct http_request *req, const char *name, const char *password, const char *code,
-                 const char *label, api_sign_in_cb *done)
-{
-    struct entrance *s = arena_alloc(&req->arena, sizeof *s);
-    *s = (struct entrance){ .done = done, .code = code && *code ? code : NULL, .label = label };
-    auth_login(worker_of(req)->auth, req, name, password, entered, s);
 }

@@ -72,6 +72,7 @@ enum err user_covered(struct http_request *req, const char *name, struct why *wh
 void session_begin(struct http_request *req, const struct principal *p, const struct principal *spent);
 /* --- mfa.c: the second factor of req->principal, whose password was right; `then` if it is right too --- */
 void mfa_ask(struct http_request *req, const char *code, void (*then)(struct http_request *req));
+void mfa_check(struct http_request *req, const char *code, api_changed_cb *done); /* errors to `done` too */
 /* --- providers.c: all of them, secrets masked: [{id, type, priority, enabled, config}] --- */
 json_t *providers_describe(struct http_request *req);
 

@@ -18,16 +18,28 @@ static const struct seal_key *key_of(struct http_request *req)
 /* --- asking --- */
 
 struct asking {
-    void (*then)(struct http_request *req);
+    api_changed_cb *done;
     const char *name;
-    void *context;               /* of whoever asked, which `then` finds again */
+    void *context;               /* of whoever asked, which `done` finds again */
 };
 
-static void ask_record(struct http_request *req, const char *name, enum err e, const struct why *why)
+static void ask_end(struct http_request *req, enum err e, const struct why *why)
 {
+    const struct asking *s = req->context;
     struct worker *w = worker_of(req);
     if (e == ERR_UNAUTHORIZED || e == ERR_TOO_MANY)
-        audit_refused(req, w->cluster, &w->loop, name, "second factor", why_text(why, e));
+        audit_refused(req, w->cluster, &w->loop, s->name, "second factor", why_text(why, e));
+    req->context = s->context;
+    s->done(req, e, why);
+}
+
+/* An error that was read from the replica. */
+static void ask_refuse(struct http_request *req, enum err e, const struct why *why)
+{
+    if (cluster_current(worker_of(req)->cluster))
+        ask_end(req, e, why);
+    else
+        ask_end(req, ERR_NOT_CURRENT, NULL);
 }
 
 static void ask_answer(struct http_request *req, enum err e, const struct why *why, json_t *result)
@@ -35,12 +47,7 @@ static void ask_answer(struct http_request *req, enum err e, const struct why *w
     const struct asking *s = req->context;
     if (e != ERR_UNAUTHORIZED)
         auth_attempt_right(req, s->name);
-    ask_record(req, s->name, e, why);
-    req->context = s->context;
-    if (e)
-        api_fail(req, e, why);
-    else
-        s->then(req);
+    ask_end(req, e, why);
 }
 
 static void ask_totp(struct http_request *req, const char *name, const struct mfa *mfa, const char *code)
@@ -50,22 +57,21 @@ static void ask_totp(struct http_request *req, const char *name, const struct mf
     enum err e = totp_check(&req->arena, key_of(req), name, mfa->secret, code, &step, &why);
     if (!e && step <= mfa->last_step)
         e = fail(&why, ERR_UNAUTHORIZED, "mfa_code is wrong or was used");
-    ask_record(req, name, e, &why);
     if (e)
-        api_refuse(req, e, &why);
+        ask_refuse(req, e, &why);
     else
         api_propose_all(req, "mfa.use",
                         json_pack("{s:s, s:I, s:I}", "user", name, "created_ms",
                                   (json_int_t)mfa->created_ms, "step", (json_int_t)step), ask_answer);
 }
 
-void mfa_ask(struct http_request *req, const char *code, void (*then)(struct http_request *req))
+void mfa_check(struct http_request *req, const char *code, api_changed_cb *done)
 {
     const char *name = principal_of(req)->name;
     struct asking *s = arena_alloc(&req->arena, sizeof *s);
     struct mfa mfa;
     struct why why = { "" };
-    s->then = then;
+    s->done = done;
     s->name = name;
     s->context = req->context;
     req->context = s;
@@ -73,15 +79,38 @@ void mfa_ask(struct http_request *req, const char *code, void (*then)(struct htt
                                : fail(&why, ERR_UNAUTHORIZED, "mfa_code required");
     if (!e && (mfa_get(worker_of(req)->reader, &req->arena, name, &mfa) || !mfa.confirmed))
         e = fail(&why, ERR_UNAUTHORIZED, "the second factor was taken away: sign in again");
-    ask_record(req, name, e, &why);
     if (e)
-        api_refuse(req, e, &why);
+        ask_refuse(req, e, &why);
     else if (backup_code_shaped(code))
         api_propose_all(req, "mfa.backup",
                         json_pack("{s:s, s:s}", "user", name, "hash",
                                   backup_code_hash(&req->arena, name, code)), ask_answer);
     else
         ask_totp(req, name, &mfa, code);
+}
+
+struct asking_then {
+    void (*then)(struct http_request *req);
+    void *context;
+};
+
+static void ask_then(struct http_request *req, enum err e, const struct why *why)
+{
+    const struct asking_then *s = req->context;
+    req->context = s->context;
+    if (e)
+        api_fail(req, e, why);
+    else
+        s->then(req);
+}
+
+void mfa_ask(struct http_request *req, const char *code, void (*then)(struct http_request *req))
+{
+    struct asking_then *s = arena_alloc(&req->arena, sizeof *s);
+    s->then = then;
+    s->context = req->context;
+    req->context = s;
+    mfa_check(req, code, ask_then);
 }
 
 /* --- the password again, before anything changes: a stolen token is not enough --- */

@@ -283,8 +283,10 @@ void users_disable(struct http_request *req)
 /* --- password: one's own with the old one; another's with the permission --- */
 
 struct change {
+    const char *name;
     const char *next;     /* the new password, clear: the arena's, wiped at the end */
     const char *verified; /* the argon2id text that the old one matched, or NULL */
+    api_changed_cb *done;
 };
 
 static void change_release(void *arg)
@@ -293,56 +295,94 @@ static void change_release(void *arg)
     explicit_bzero((char *)c->next, strlen(c->next));
 }
 
+static void change_proposed(struct http_request *req, enum err e, const struct why *why, json_t *result)
+{
+    const struct change *c = req->context;
+    c->done(req, e, why);
+}
+
 static void change_hashed(struct http_request *req, const struct password_hash *hash, void *arg)
 {
-    const struct change *c = arg;
-    json_t *args = json_pack("{s:s, s:s}", "name", req->params[0], "password", hash->encoded);
+    struct change *c = arg;
+    json_t *args = json_pack("{s:s, s:s}", "name", c->name, "password", hash->encoded);
     if (c->verified)
         json_object_set_new(args, "old", json_string(c->verified));
-    api_propose(req, "user.password", args, done_empty);
+    req->context = c;
+    api_propose_all(req, "user.password", args, change_proposed);
 }
 
 static void change_verified(struct http_request *req, const struct password_hash *hash, void *arg)
 {
     struct change *c = arg;
+    struct why why;
     if (!hash->matches) {
-        api_fail_text(req, ERR_UNAUTHORIZED, "Invalid old password");
+        c->done(req, fail(&why, ERR_UNAUTHORIZED, "Invalid old password"), &why);
         return;
     }
+    auth_attempt_right(req, c->name);
     c->verified = arena_strdup(&req->arena, hash->encoded);
     hash_start(req, c->next, NULL, change_hashed, c);
 }
 
-static void password_body(struct http_request *req, json_t *body)
+/* `old` NULL: somebody else's. */
+static enum err change_check(struct http_request *req, const char *name, const char *old, const char *next,
+                             struct user *ret, struct why *why)
 {
-    bool bad = false, self = strcmp(req->params[0], principal_of(req)->name) == 0;
-    const char *old = api_string(body, "old_pass", &bad), *next = api_string(body, "new_pass", &bad);
+    bool self = strcmp(name, principal_of(req)->name) == 0;
+    enum err e = user_get(worker_of(req)->reader, &req->arena, name, ret, why);
+    if (!e && !self)
+        e = user_covered(req, ret->name, why);
+    if (!e && (old ? strlen(old) > LIMIT_PASSWORD || !ret->password : self))
+        e = fail(why, ERR_UNAUTHORIZED, "Invalid old password");
+    if (!e)
+        e = password_policy(ret->name, next, why);
+    if (!e && old && strcmp(old, next) == 0)
+        e = fail(why, ERR_BAD_REQUEST, "the new password is the old one");
+    if (!cluster_current(worker_of(req)->cluster)) /* after reading */
+        return fail(why, ERR_NOT_CURRENT, "%s", err_text(ERR_NOT_CURRENT));
+    return e || !old ? e : auth_attempt(req, ret->name, why); /* whoever holds a token may not guess either */
+}
+
+static void change_begin(struct http_request *req, const char *name, const char *old, const char *next,
+                         api_changed_cb *done)
+{
     struct user user;
     struct why why = { "" };
-    enum err e = OK;
-    if (bad || !next)
-        e = fail(&why, ERR_BAD_REQUEST, "expected {\"old_pass\": text, \"new_pass\": text}");
-    if (!e)
-        e = user_get(worker_of(req)->reader, &req->arena, req->params[0], &user, &why);
-    if (!e && !self)
-        e = user_covered(req, user.name, &why);
-    if (!e && (old ? strlen(old) > LIMIT_PASSWORD || !user.password : self))
-        e = fail(&why, ERR_UNAUTHORIZED, "Invalid old password");
-    if (!e)
-        e = password_policy(user.name, next, &why);
-    if (!e && old && strcmp(old, next) == 0)
-        e = fail(&why, ERR_BAD_REQUEST, "the new password is the old one");
+    enum err e = change_check(req, name, old, next, &user, &why);
     if (e) {
-        api_refuse(req, e, &why);
+        done(req, e, &why);
         return;
     }
     struct change *c = arena_alloc(&req->arena, sizeof *c);
-    c->next = arena_strdup(&req->arena, next);
+    *c = (struct change){ .name = user.name, .next = arena_strdup(&req->arena, next), .done = done };
     http_on_end(req, change_release, c);
     if (old)
         hash_start(req, old, user.password, change_verified, c);
     else
         hash_start(req, c->next, NULL, change_hashed, c);
+}
+
+void api_own_password(struct http_request *req, const char *old, const char *next, api_changed_cb *done)
+{
+    change_begin(req, principal_of(req)->name, old, next, done);
+}
+
+static void password_changed(struct http_request *req, enum err e, const struct why *why)
+{
+    if (e)
+        api_fail(req, e, why);
+    else
+        api_done(req, 200, NULL);
+}
+
+static void password_body(struct http_request *req, json_t *body)
+{
+    bool bad = false;
+    const char *old = api_string(body, "old_pass", &bad), *next = api_string(body, "new_pass", &bad);
+    if (bad || !next)
+        api_fail_text(req, ERR_BAD_REQUEST, "expected {\"old_pass\": text, \"new_pass\": text}");
+    else
+        change_begin(req, req->params[0], old, next, password_changed);
 }
 
 void users_password(struct http_request *req)

@@ -77,13 +77,27 @@ json_t *api_page_json(const struct page *p, json_t *items, int64_t total);
 void auth_bootstrap(struct worker *w,
                     void (*done)(struct worker *w, enum err e, const char *generated_password));
 
-/* For formats whose clients sign in by name and password on the repository port: `done` with an API token for
- * that user, which lives as long as the token policy lets it, or with an error (then NULL). `code`: the
- * second factor, or NULL; where it is needed and missing, the text says "one-time password". An answer may
- * have been given instead (NOT_CURRENT, a wrong second factor). Borrows the texts: the request's. */
-typedef void api_sign_in_cb(struct http_request *req, enum err e, const struct why *why, const char *token);
-void api_sign_in(struct http_request *req, const char *name, const char *password, const char *code,
-                 const char *label, api_sign_in_cb *done);
+/* For formats whose clients manage what belongs to who asks, in shapes of their own (api/account.c).
+ * Errors are the format's to shape; an answer may have been given instead (NOT_CURRENT). Texts are borrowed:
+ * the request's. */
+
+/* An API token for a name and a password. `code`: the second factor, or NULL; where it is missing or wrong,
+ * UNAUTHORIZED and a text that says "one-time password". `days`: 0: as long as the token policy lets it
+ * live. */
+struct api_sign_in {
+    const char *name, *password, *code, *label;
+    int64_t days;
+};
+typedef void api_sign_in_cb(struct http_request *req, enum err e, const struct why *why,
+                            const struct token_order *token);
+void api_sign_in(struct http_request *req, const struct api_sign_in *asked, api_sign_in_cb *done);
+/* New references. [{id, label, created_at, expires_at and expired | permanent}] of the API tokens */
+enum err api_own_tokens(struct http_request *req, json_t **ret, struct why *why);
+/* {name, email: text or null, created_at, updated_at, second_factor, second_factor_pending} */
+enum err api_own_profile(struct http_request *req, json_t **ret, struct why *why);
+/* UNAUTHORIZED: `old` is wrong; BAD_REQUEST: `next` is too weak; TOO_MANY. */
+typedef void api_changed_cb(struct http_request *req, enum err e, const struct why *why);
+void api_own_password(struct http_request *req, const char *old, const char *next, api_changed_cb *done);
 
 /* For formats with a search of their own: names that hold all of `words` (NULL-terminated; none: any name),
  * of artifacts in `repos` (names, NULL-terminated; nothing is asked of permissions), each once, in their

@@ -10,24 +10,31 @@
 
 /* --- signing in: PUT /-/user/org.couchdb.user:<name> {"name", "password"} --- */
 
-static void on_signed_in(struct http_request *req, enum err e, const struct why *why, const char *token)
+void npm_refuse(struct http_request *req, enum err e, const struct why *why)
 {
-    /* npm asks for a one-time password and comes again with it in the header npm-otp. */
-    if (e == ERR_UNAUTHORIZED && !token && why && strstr(why->text, "one-time")) {
-        http_set_header(req, "WWW-Authenticate", "OTP");
-        npm_reply(req, 401, json_pack("{s:s}", "error", "a one-time password is needed"));
-    } else if (e == ERR_UNAUTHORIZED) {
-        /* Without a challenge: npm then shows the text, instead of guessing what was wrong. */
-        npm_reply(req, 401, json_pack("{s:s}", "error", why_text(why, e)));
-    } else if (e) {
+    if (e != ERR_UNAUTHORIZED || http_reply_started(req)) {
         npm_fail(req, e, why);
-    } else {
-        http_set_header(req, "Cache-Control", "no-store");
-        npm_reply(req, 201,
-                  json_pack("{s:b, s:s, s:s}", "ok", 1, "id",
-                            arena_printf(&req->arena, "org.couchdb.user:%s", req->user ? req->user : ""),
-                            "token", token));
+        return;
     }
+    /* npm asks for a one-time password and comes again with it in the header npm-otp. Else no challenge: npm
+     * then shows the text, instead of guessing what was wrong. */
+    if (why && strstr(why->text, "one-time"))
+        http_set_header(req, "WWW-Authenticate", "OTP");
+    npm_reply(req, 401, json_pack("{s:s}", "error", why_text(why, e)));
+}
+
+static void on_signed_in(struct http_request *req, enum err e, const struct why *why,
+                         const struct token_order *token)
+{
+    if (e) {
+        npm_refuse(req, e, why);
+        return;
+    }
+    http_set_header(req, "Cache-Control", "no-store");
+    npm_reply(req, 201,
+              json_pack("{s:b, s:s, s:s}", "ok", 1, "id",
+                        arena_printf(&req->arena, "org.couchdb.user:%s", req->user ? req->user : ""), "token",
+                        token->token));
 }
 
 static void on_user(struct http_request *req, char *data, size_t size, enum err e, void *arg)
@@ -42,8 +49,9 @@ static void on_user(struct http_request *req, char *data, size_t size, enum err 
     else if (!name || !password || strcmp(name, path->word))
         npm_fail_text(req, ERR_BAD_REQUEST, "expected {\"name\": text, \"password\": text}");
     else
-        api_sign_in(req, arena_strdup(&req->arena, name), arena_strdup(&req->arena, password),
-                    http_header(req, "npm-otp"), "npm login", on_signed_in);
+        api_sign_in(req, &(struct api_sign_in){
+            .name = arena_strdup(&req->arena, name), .password = arena_strdup(&req->arena, password),
+            .code = http_header(req, "npm-otp"), .label = "npm login" }, on_signed_in);
     json_decref(body);
 }
 
@@ -94,16 +102,36 @@ bool npm_anonymous(const struct http_request *req, const char *path)
            (req->method == HTTP_M_POST && !strcmp(path, "-/v1/login"));
 }
 
+/* npm owner add and rm ask for whom they are to add first. */
+static void no_owners(struct http_request *req, const struct repo *repo)
+{
+    npm_fail_text(req, ERR_FORBIDDEN, "packages have no owners here: roles say who may publish to '%.100s'",
+                  repo->name);
+}
+
 static unsigned methods_of(enum npm_what what)
 {
     switch (what) {
-    case NPM_USER: return HTTP_M_PUT;
+    case NPM_USER: return HTTP_M_PUT | HTTP_M_GET;
+    case NPM_TOKENS: return HTTP_M_GET | HTTP_M_HEAD | HTTP_M_POST | HTTP_M_DELETE;
+    case NPM_PROFILE: return HTTP_M_GET | HTTP_M_HEAD | HTTP_M_POST;
     case NPM_TOKEN: return HTTP_M_DELETE;
     case NPM_AUDIT:
     case NPM_BULK:
     case NPM_WEB_LOGIN: return HTTP_M_POST;
     default: return HTTP_M_GET | HTTP_M_HEAD;
     }
+}
+
+static const char *allowed(struct http_request *req, unsigned methods)
+{
+    const char *list = NULL;
+
+    for (unsigned m = 1; m && m <= methods; m <<= 1)
+        if (methods & m)
+            list = list ? arena_printf(&req->arena, "%s, %s", list, http_method_name((enum http_method)m))
+                        : http_method_name((enum http_method)m);
+    return list;
 }
 
 static void reading(struct http_request *req, const struct repo *repo, const struct npm_path *path)
@@ -131,20 +159,28 @@ void npm_account(struct http_request *req, const struct repo *repo, const struct
     const struct principal *p = req->principal;
 
     if (!(req->method & methods_of(path->what))) {
-        http_set_header(req, "Allow", methods_of(path->what) & HTTP_M_GET ? "GET, HEAD"
-                                      : http_method_name((enum http_method)methods_of(path->what)));
+        http_set_header(req, "Allow", allowed(req, methods_of(path->what)));
         npm_fail(req, ERR_METHOD, NULL);
         return;
     }
     switch (path->what) {
     case NPM_USER:
-        http_body_collect(req, KIB(64), on_user, (void *)(uintptr_t)path);
+        if (req->method == HTTP_M_GET)
+            no_owners(req, repo);
+        else
+            http_body_collect(req, KIB(64), on_user, (void *)(uintptr_t)path);
         return;
     case NPM_WEB_LOGIN: /* npm then asks for name and password itself */
         npm_fail_text(req, ERR_NOT_FOUND, "there is no login in a browser here");
         return;
     case NPM_TOKEN:
         sign_out(req, path->word);
+        return;
+    case NPM_TOKENS:
+        npm_tokens(req, path);
+        return;
+    case NPM_PROFILE:
+        npm_profile(req);
         return;
     case NPM_WHOAMI:
         npm_reply(req, 200, json_pack("{s:s}", "username", p->name));

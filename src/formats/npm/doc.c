@@ -220,7 +220,7 @@ static void describe(json_t *doc, const struct npm_release *r)
     if (r->readme)
         json_object_set_new(doc, "readme", json_string(r->readme));
     if (!json_object_get(doc, "maintainers"))
-        json_object_set_new(doc, "maintainers", json_pack("[{s:s}]", "name", r->user));
+        json_object_set_new(doc, "maintainers", json_pack("[{s:s, s:s}]", "name", r->user, "email", ""));
 }
 
 enum err npm_doc_publish(json_t *doc, const struct npm_release *r, struct why *why)

@@ -282,6 +282,8 @@ static void read_service(struct arena *a, const char *rest, struct npm_path *ret
         { "npm/v1/security/audits", NPM_AUDIT },
         { "npm/v1/security/advisories/bulk", NPM_BULK },
         { "npm/v1/keys", NPM_KEYS },
+        { "npm/v1/tokens", NPM_TOKENS },
+        { "npm/v1/user", NPM_PROFILE },
     };
 
     for (unsigned i = 0; i < sizeof whole / sizeof *whole; i++)
@@ -293,6 +295,9 @@ static void read_service(struct arena *a, const char *rest, struct npm_path *ret
         read_tags(a, rest, ret);
     } else if (skip(&rest, "npm/v1/attestations")) {
         read_attestations(a, rest, ret);
+    } else if (skip(&rest, "npm/v1/tokens/token")) {
+        ret->word = segment(a, &rest);
+        ret->what = *rest || !*ret->word ? NPM_NOTHING : NPM_TOKENS;
     } else if (skip(&rest, "user/token")) {
         ret->word = segment(a, &rest);
         ret->what = *rest || !*ret->word ? NPM_NOTHING : NPM_TOKEN;

@@ -35,6 +35,8 @@ enum npm_what {
     NPM_WHOAMI,
     NPM_USER,
     NPM_TOKEN,
+    NPM_TOKENS,
+    NPM_PROFILE,
     NPM_WEB_LOGIN,
     NPM_SEARCH,
     NPM_AUDIT,
@@ -49,7 +51,8 @@ struct npm_path {
     const char *file;            /* TARBALL: the canonical path in the repository */
     const char *revision;        /* of -rev/<revision>; or NULL */
     const char *whole;           /* as it was asked for */
-    const char *word;            /* TAGS: the tag or NULL; USER: a name; TOKEN: it */
+    const char *word;            /* TAGS: the tag or NULL; USER: a name; TOKEN: it;
+                                    TOKENS: the id of one, or NULL */
 };
 /* Of a decoded path within the repository. NOTHING: nothing of npm's is called so. */
 void npm_path_read(struct arena *a, const char *path, struct npm_path *ret);

@@ -83,5 +83,11 @@ bool npm_forward(struct http_request *req, const struct repo *repo, const char *
 /* --- account.c: who am I, signing in and out, and what is asked besides packages --- */
 void npm_account(struct http_request *req, const struct repo *repo, const struct npm_path *path);
 bool npm_anonymous(const struct http_request *req, const char *path);
+/* What went wrong with a password or a one-time password: the client asks for it again, or shows the text. */
+void npm_refuse(struct http_request *req, enum err e, const struct why *why);
+
+/* --- tokens.c: npm token, npm profile --- */
+void npm_tokens(struct http_request *req, const struct npm_path *path);
+void npm_profile(struct http_request *req);
 
 #endif
