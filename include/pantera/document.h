@@ -183,6 +183,9 @@ struct file_want {
                        struct file_facts *ret, struct why *why); /* NOT_FOUND: it has no such file */
     bool index_optional;         /* upstream may have no such index: then nothing is known */
     package_owns *owns;          /* NULL: as said above */
+    /* Called instead of an answer, once the bytes are in `repo` (which was asked, or the member that has
+     * them) and may be had. */
+    void (*here)(struct http_request *req, const struct repo *repo);
 };
 /* Answers `req` (as registry_get does) or calls `failed`. A block: FORBIDDEN, with the reason, the time
  * left and how to ask for release in `why`; the answer has Retry-After when the end is known. */

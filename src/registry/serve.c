@@ -128,6 +128,13 @@ static enum cached get_cached(struct http_request *req, const struct repo *repo,
         if (judged)
             return judged == JUDGED_ASK ? CACHED_ASK : CACHED_BLOCKED;
     }
+    if (want->here) {
+        if (entry_get(w->registry, repo->id, want->path, &entry))
+            return CACHED_NONE;
+        warm_release(entry);
+        want->here(req, repo);
+        return CACHED_ANSWERED;
+    }
     if (!registry_get_as(req, repo, want->path, !proxy && want->content_type
                          ? arena_memdup(&req->arena, &as, sizeof as) : NULL, failed))
         return CACHED_NONE;
@@ -304,7 +311,7 @@ static bool judged_now(const struct serve *s, const struct flight_view *v)
 
 static bool worth_beginning(const struct serve *s, const struct flight_view *v)
 {
-    return v->fd >= 0 && request_is_plain(s->req) &&
+    return v->fd >= 0 && !s->want.here && request_is_plain(s->req) &&
            (v->good || v->visible >= (int64_t)BEGIN_LEAST || (v->slow && v->visible > 0));
 }
 
@@ -329,7 +336,8 @@ static void on_wake(struct follower *f)
             serve_next(s, v.err, &v.why, v.until_ms);
         else
             serve_landed(s);
-    } else if (s->req->method == HTTP_M_HEAD && v.length >= (int64_t)HEAD_LEAST && judged_now(s, &v)) {
+    } else if (s->req->method == HTTP_M_HEAD && !s->want.here && v.length >= (int64_t)HEAD_LEAST &&
+               judged_now(s, &v)) {
         serve_begin(s, &v);
         s->ended = true;
         http_reply_end(s->req);

@@ -13,8 +13,8 @@ import zipfile
 
 import pytest
 
-from pantera import FULL, PASSWORD, Client, figure, scale, wait_until
-from test_format_maven import (ALL, GET, deploy_file, jar, mvn, plugins, put_repo,  # noqa: F401
+from pantera import FULL, PASSWORD, Client, figure, scale
+from test_format_maven import (ALL, GET, deploy_file, forget, jar, mvn, plugins, put_repo,  # noqa: F401
                                url, versions)
 
 
@@ -153,8 +153,8 @@ def test_upstream_that_lies_or_fails(make_node, upstream):
     upstream.files["/org/up/lib/3.0/lib-3.0.jar"] = (b"no checksum", 100)
     path = "/mirror/org/up/lib/1.0/lib-1.0.jar"
     assert c.get(path).body == b"jar 1.0"
-    want = hashlib.sha256(b"jar 1.0").hexdigest().encode()  # a moment later: the name follows the bytes
-    wait_until("the checksum", lambda: c.repo("GET", path + ".sha256").body == want)
+    for name in ALL:  # of the bytes that came, although their name may follow only now
+        assert c.get(f"{path}.{name}").body.decode() == hashlib.new(name, b"jar 1.0").hexdigest()
     assert upstream.asked.count("/org/up/lib/1.0/lib-1.0.jar") == 1
     for _ in range(2):
         try:
@@ -172,10 +172,39 @@ def test_upstream_that_lies_or_fails(make_node, upstream):
     upstream.version("lib", "4.0", 100)
 
 
+def test_checksums_that_upstream_has_not(make_cluster, upstream):  # noqa: F811
+    """.sha256 and .sha512 of what is not here yet, while others fetch it, through any node: the right ones,
+    and the file comes once. What may not be had has none."""
+    cluster = make_cluster()
+    c = cluster.node(1).admin()
+    put_proxy(c, "mirror", {"url": upstream.url})
+    put_group(c, "all", "mirror")
+    upstream.put("/org/up/sum/2.0/sum-2.0.jar", b"bad bytes", sha1="0" * 40)
+    data = os.urandom(300000)
+    upstream.put("/org/up/sum/3.0/sum-3.0.jar", data)
+    path, wrong = "/all/org/up/sum/3.0/sum-3.0.jar", []
+
+    def ask(client, name):
+        body = client.get(path + name).body
+        want = data if not name else hashlib.new(name[1:], data).hexdigest().encode()
+        wrong.extend([] if body == want else [(name, body[:80])])
+
+    threads = [threading.Thread(target=ask, args=(c.at(node), name)) for node in cluster.nodes
+               for name in (".sha256", "", ".sha512", ".sha1", ".md5")]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong and upstream.asked.count("/org/up/sum/3.0/sum-3.0.jar") == 1, wrong
+    assert c.repo("GET", "/all/org/up/sum/2.0/sum-2.0.jar.sha256").status == 502
+    assert c.repo("GET", "/all/org/up/sum/4.0/sum-4.0.jar.sha512").status == 404
+
+
 def test_cooldown(make_cluster, mvn, plugins, upstream):  # noqa: F811
     """Metadata has no dates: those of POMs are asked for, once in a cluster. Versions that are too young are
     not in it, and their bytes are refused with the reason, which mvn shows; the older one resolves, by a
-    range that has all of them; what is released on one node is there on another, at once."""
+    range that has all of them; what is released on one node is there on another, at once, for an mvn that
+    goes by checksums of which upstream has none, too."""
     cluster = make_cluster()
     c = cluster.node(1).admin()
     for version, age in (("1.0", 100), ("1.1", 3), ("1.2", 1), ("0.9.1", 2)):
@@ -197,7 +226,12 @@ def test_cooldown(make_cluster, mvn, plugins, upstream):  # noqa: F811
     c.must("POST", "/repositories/mirror/cooldown/unblock", {"artifact": "org.up:cool", "version": "1.1"})
     third = c.at(cluster.node(3))
     assert versions(third, "org/up/cool", "all") == ["1.0", "1.1"]
-    assert third.get("/all/org/up/cool/1.1/cool-1.1.jar").body == b"jar 1.1"
+    forget(plugins, "org/up")
+    mvn(GET, f"-DremoteRepositories=pantera::default::{url(cluster.node(3), 'all')}",
+        "-Dartifact=org.up:cool:1.1", "-Daether.checksums.algorithms=SHA-512")
+    for name, data in (("", b"jar 1.1"), (".sha512", hashlib.sha512(b"jar 1.1").hexdigest().encode())):
+        with open(os.path.join(plugins, "org/up/cool/1.1/cool-1.1.jar" + name), "rb") as f:
+            assert f.read() == data
     assert len(upstream.heads) == 4
 
 

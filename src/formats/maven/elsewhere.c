@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/formats/maven/elsewhere.c: files of proxies and groups. A file's SHA-1 is asked of upstream before
- * its bytes are, and what is not what it should be is not kept; clients get checksums of what is here. */
+ * its bytes are, and what is not what it should be is not kept. Clients get checksums of what is here; of
+ * what is not, upstream's; and if upstream has none of that kind, the file is fetched for it. */
 #include <string.h>
 
 #include "pantera/stage.h"
@@ -27,9 +28,9 @@ static bool is_signature(const char *name)
     return n > 4 && !strcmp(name + n - 4, ".asc");
 }
 
-void maven_elsewhere_get(struct http_request *req, const struct repo *repo, const struct maven_path *p)
+/* All of it in the request's memory. */
+static struct file_want file_want_of(struct arena *a, const struct maven_path *p)
 {
-    struct arena *a = &req->arena;
     struct document sha1 = { .kind = &maven_checksum_kind, .path = arena_printf(a, "%s.sha1", p->file) };
     struct file_want want = {
         .path = p->file, .package = maven_coordinates(a, p), .version = p->version,
@@ -37,10 +38,17 @@ void maven_elsewhere_get(struct http_request *req, const struct repo *repo, cons
     };
 
     if (p->kind == MAVEN_ARTIFACT && !is_signature(p->name) && strlen(sha1.path) <= LIMIT_PATH) {
-        want.index = &sha1;
+        want.index = arena_memdup(a, &sha1, sizeof sha1);
         want.index_optional = true;
         want.locate = sha1_locate;
     }
+    return want;
+}
+
+void maven_elsewhere_get(struct http_request *req, const struct repo *repo, const struct maven_path *p)
+{
+    struct file_want want = file_want_of(&req->arena, p);
+
     registry_file(req, repo, &want, maven_fail);
 }
 
@@ -78,15 +86,23 @@ struct question {                /* the request's memory */
     struct maven_path path;
 };
 
-/* Upstream has no such checksum; but the file itself may have come meanwhile. */
+static void on_here(struct http_request *req, const struct repo *repo)
+{
+    const struct question *q = req->context;
+
+    maven_checksum_of(req, repo, &q->path);
+}
+
+/* Upstream has no such checksum; the file it may have. */
 static void on_missing(struct http_request *req, enum err e, const struct why *why)
 {
     const struct question *q = req->context;
     const struct repo *repo = registry_repo(worker_of(req)->registry, q->repo);
-    const struct repo *holder = e == ERR_NOT_FOUND && repo ? holder_of(req, repo, q->path.file, 0) : NULL;
+    struct file_want want = file_want_of(&req->arena, &q->path);
 
-    if (holder)
-        maven_checksum_of(req, holder, &q->path);
+    want.here = on_here;
+    if (e == ERR_NOT_FOUND && repo)
+        registry_file(req, repo, &want, maven_fail);
     else
         maven_fail(req, e, why);
 }
