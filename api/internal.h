@@ -26,6 +26,8 @@ MUST_USE bool token_policy_now(struct http_request *req, struct token_policy *re
 
 /* --- metrics.c: counters of one worker each, added up when somebody asks --- */
 void metrics_began(struct http_request *req);
+/* It waited at the gate; `current`: until this node was. */
+void metrics_waited(struct http_request *req, bool current);
 void metrics_finished(struct http_request *req);
 void metrics_render(struct http_request *req);
 /* Of the repository and the management port, health probes aside; since the start. Any thread. */
@@ -38,6 +40,11 @@ void metrics_traffic(struct traffic *ret);
 void dashboard_tick(struct worker *w);
 /* --- cooldown.c: checks and saves its configuration, answers {"status": "saved"} --- */
 void cooldown_save(struct http_request *req, json_t *body);
+
+/* --- gate.c: `enter` now if this node is current, else when it is, or in vain after wait_ms --- */
+void gate_enter(struct http_request *req, void (*enter)(struct http_request *req));
+void gate_start(struct worker *w);
+void gate_stop(struct worker *w);
 
 /* --- access_log.c --- */
 void access_log_write(struct http_request *req);

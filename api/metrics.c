@@ -31,7 +31,7 @@ enum { BOUNDS = sizeof bounds / sizeof *bounds };
 struct counters {
     uint64_t requests[METHODS][STATUSES];
     uint64_t durations[BOUNDS + 1], duration_us, began, finished, bytes_in, bytes_out;
-    uint64_t connections;
+    uint64_t connections, waited[2];
     uint64_t routes[ROUTES];
     struct traffic traffic;
 } __attribute__((aligned(64)));
@@ -65,6 +65,11 @@ static struct counters *mine(const struct http_request *req)
 void metrics_began(struct http_request *req)
 {
     bump(&mine(req)->began, 1);
+}
+
+void metrics_waited(struct http_request *req, bool current)
+{
+    bump(&mine(req)->waited[current], 1);
 }
 
 static uint64_t sum(size_t offset)
@@ -199,6 +204,12 @@ static void render_cluster(struct buf *b, const struct cluster *cluster)
     one(b, "pantera_cluster_elections_total", "counter", "Elections begun here.", f.elections);
     one(b, "pantera_cluster_lease_waits_total", "counter",
         "Acknowledgements that waited for a lease to end.", f.lease_waits);
+    head(b, "pantera_cluster_requests_waited_total", "counter",
+         "Requests that waited until this node was current, or in vain.");
+    for (unsigned i = 0; i < 2; i++)
+        buf_printf(b, "pantera_cluster_requests_waited_total{outcome=\"%s\"} %llu\n",
+                   i ? "current" : "refused",
+                   (unsigned long long)sum(offsetof(struct counters, waited) + i * sizeof(uint64_t)));
     one(b, "pantera_cluster_log_bytes", "gauge", "Size of the log on disk.", f.log_bytes);
 }
 

@@ -236,14 +236,11 @@ static bool special(struct http_request *req)
     return true;
 }
 
-void api_on_repository_request(struct http_request *req)
+static void entered(struct http_request *req)
 {
     struct why why = { "" };
     char *path;
-    metrics_began(req);
     settings_apply(worker_of(req));
-    if (special(req))
-        return;
     token_hidden(req);
     const char *target = scopes_opened(req, req->target);
     enum err e = path_normalise(&req->arena, target, strlen(target), &path, &why);
@@ -251,4 +248,11 @@ void api_on_repository_request(struct http_request *req)
         (strncmp(req->target, "/.import/", 9) == 0 ? import_refuse : api_fail)(req, e, &why);
     else if (!anonymous(req, path + 1))
         auth_guard(worker_of(req)->auth, req, PERM_ANYONE, guarded, path + 1);
+}
+
+void api_on_repository_request(struct http_request *req)
+{
+    metrics_began(req);
+    if (!special(req))
+        gate_enter(req, entered);
 }

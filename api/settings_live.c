@@ -79,6 +79,7 @@ void api_worker_start(struct worker *w)
 {
     check(uv_timer_init(&w->loop.uv, &w->api_timer) == 0);
     w->api_timer.data = w;
+    gate_start(w);
     settings_apply(w);
     check(uv_timer_start(&w->api_timer, on_tick, TICK_MS, TICK_MS) == 0);
 }
@@ -86,4 +87,5 @@ void api_worker_start(struct worker *w)
 void api_worker_stop(struct worker *w)
 {
     uv_close((uv_handle_t *)&w->api_timer, NULL);
+    gate_stop(w);
 }

@@ -55,7 +55,7 @@ struct config {
     const char *cluster_cert, *cluster_key, *cluster_ca;
     struct config_peer *peers;
     unsigned peer_count;
-    unsigned election_ms, heartbeat_ms, lease_ms, lease_renew_ms;
+    unsigned election_ms, heartbeat_ms, lease_ms, lease_renew_ms, wait_ms;
     /* meta.gc */
     uint64_t gc_grace_ms;        /* default 10 min: a deleted blob's object stays so long */
     uint64_t gc_interval_ms;     /* default 30 s */

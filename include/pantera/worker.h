@@ -14,6 +14,12 @@
 struct registry;
 struct upstream;
 
+/* Requests that wait until this node is current: api/gate.c. */
+struct gate {
+    struct gate_waiter *first, **tail;
+    uv_timer_t timer;
+};
+
 struct worker {
     struct loop loop;
     const struct config *config;
@@ -25,6 +31,7 @@ struct worker {
     struct auth *auth;
     struct registry *registry;
     uv_timer_t api_timer;        /* api_worker_start */
+    struct gate gate;
 };
 
 /* Every listener's options.context is its worker. */

@@ -30,6 +30,12 @@ def refuses(node, token):
         c.close()
 
 
+@pytest.fixture(name="cluster")
+def _cluster(make_cluster):
+    """Whose nodes refuse at once: how long requests wait is test_gate.py's."""
+    return make_cluster(config={"cluster": {"wait_ms": 0}})
+
+
 @pytest.mark.parametrize("who", ["leader", "follower"])
 def test_cut_off_node_refuses_and_returns(cluster, who):
     leader = cluster.leader()
