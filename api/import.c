@@ -4,7 +4,9 @@
  *
  *   headers → permission → is the key known?   yes: its bytes are compared, nothing is written
  *                                               no: registry_put_as, whose one operation makes artifact and
- *                                                   key visible together, or neither
+ *                                                   key visible together, or neither. A format with
+ *                                                   indexes takes the bytes instead (format.import), and
+ *                                                   its commit writes the key besides
  *
  * Each answer has seed 000's shape: {"status", "message", "size", "digests"}. */
 #include <errno.h>
@@ -236,7 +238,8 @@ static enum err target_check(const struct repo *repo, const struct import *i, st
                     repo->name, repo->type, i->type);
     if (n == 0 || i->path[n - 1] == '/')
         return fail(why, ERR_BAD_REQUEST, "an artifact's path can't be empty or end in '/'");
-    return OK;
+    return format_find(repo->format)->importable ? format_find(repo->format)->importable(repo, i->path, why)
+                                                 : OK;
 }
 
 /* --- a new import --- */
@@ -281,6 +284,7 @@ static void on_put(struct http_request *req, enum err e, const struct why *why,
         return;
     }
     struct digest_values d = result->digests;
+    d.kinds &= i->mode == VERIFY ? ~0u : (unsigned)DIGEST_SHA256; /* a format may have wanted more */
     if (i->mode == STORE) {
         memcpy(d.sha1, i->given.sha1, sizeof d.sha1);
         memcpy(d.md5, i->given.md5, sizeof d.md5);
@@ -294,6 +298,7 @@ static void on_put(struct http_request *req, enum err e, const struct why *why,
 
 static void put_begin(struct http_request *req, const struct repo *repo, const struct import *i)
 {
+    const struct format *format = format_find(repo->format);
     const char *type = http_header(req, "content-type");
     unsigned kinds = i->mode == VERIFY ? DIGEST_SHA256 | DIGEST_SHA1 | DIGEST_MD5 : DIGEST_SHA256;
     struct registry_put_order order = {
@@ -304,7 +309,9 @@ static void put_begin(struct http_request *req, const struct repo *repo, const s
     /* What curl --data-binary says of anything. */
     if (type && strcmp(type, "application/x-www-form-urlencoded") == 0)
         type = NULL;
-    registry_put_as(req, repo, i->path, type, kinds, &order, on_put);
+    order.take = format->import;
+    order.made_ms = i->release_ms >= 0 ? i->release_ms : i->created_ms;
+    registry_put_as(req, repo, i->path, type, kinds | format->import_digests, &order, on_put);
 }
 
 /* --- without bytes --- */
@@ -429,9 +436,26 @@ static enum err target_find(struct http_request *req, const char *name, const st
     return OK;
 }
 
+/* Nothing is at the path that was asked for, but the format may have had a better one for the bytes. */
+static bool elsewhere(struct http_request *req, const struct repo *repo, const struct import *i)
+{
+    struct registry_place places[32];
+    unsigned count = 0;
+
+    if (format_find(repo->format)->import && !i->known.metadata_only && !i->known.replaced)
+        count = registry_places(worker_of(req)->registry, &req->arena, repo, i->known.digests.sha256, 32,
+                                places);
+    for (unsigned n = 0; n < count; n++)
+        if (strcmp(places[n].repo, repo->name) == 0)
+            return true;
+    return false;
+}
+
 static void import_begin(struct http_request *req, const struct repo *repo, struct import *i)
 {
     enum err e = import_get(worker_of(req)->reader, &req->arena, i->key, &i->known);
+    if (!e && !i->known.present)
+        i->known.present = elsewhere(req, repo, i);
     if (!current(req))
         return;
     if (!e && (i->metadata_only || i->known.metadata_only || i->known.present || i->known.replaced ||

@@ -26,6 +26,13 @@ struct format {
      * (registry_delete, registry_delete_tree). */
     void (*remove)(struct http_request *req, const struct repo *repo, const char *path, bool tree,
                    registry_done_cb *done);
+    /* An import (/.import/) into a repository of this format. First by its path, before any byte is read:
+     * BAD_REQUEST says what it can't be. Then with its bytes, and their digests of `import_digests`: looks
+     * at them and writes its indexes as for an upload (stage.h, imports). NULL: a path is all there is to a
+     * file (registry_put_as). */
+    enum err (*importable)(const struct repo *repo, const char *path, struct why *why);
+    void (*import)(struct imported *m);
+    unsigned import_digests;
     /* A first segment that is this format's own (a reserved name: design.md), whatever repository comes
      * after it. NULL: none. Then: errors below it in that dialect (enum dialect); a request there, `base`
      * being "/<root>" with what stood before it, `path` what follows; what a 401 says (else Basic and

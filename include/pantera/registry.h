@@ -13,6 +13,8 @@
 #include "pantera/http.h"
 #include "pantera/worker.h"
 
+struct imported;
+
 struct repo {                    /* a row of `repository`, parsed; immutable; valid while referenced */
     int64_t id;
     const char *name, *type;     /* "file", "file-proxy", ... */
@@ -55,6 +57,9 @@ struct registry_put_order {
     const char *owner;           /* NULL: who asks */
     struct digest_values expected;
     int64_t size;                /* expected; -1: any */
+    /* Instead of `op`, when the bytes are there and compared: stage.h. `made_ms`: what it is told; -1. */
+    void (*take)(struct imported *m);
+    int64_t made_ms;
 };
 void registry_put_as(struct http_request *req, const struct repo *repo, const char *path,
                      const char *content_type, unsigned digest_kinds,

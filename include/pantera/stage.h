@@ -86,6 +86,37 @@ typedef void commit_cb(enum err e, const struct why *why, void *arg);
 void commit_run(struct commit *c, commit_cb *done, void *arg);
 void commit_drop(struct commit *c); /* instead of running it; its stages are the caller's again */
 
+/* --- imports --- */
+
+/* Bytes that come from elsewhere under a key that makes repeating safe (/.import/, registry_put_order.take):
+ * staged, and what they were announced to be. The format that takes them looks at them as it looks at an
+ * upload, and runs one commit of what it makes of them, with commit_imported; then imported_end, which it
+ * calls in any case, once. Where they belong is the format's to say: `path` is only what was asked for. */
+struct imported {
+    struct http_request *req;    /* NULL: the client is gone; it goes on without */
+    struct worker *worker;
+    struct arena arena;          /* for strings */
+    const char *repo, *path, *content_type, *by; /* by: its owner */
+    int64_t repo_id, made_ms;    /* made_ms: when it was made, by the importer's word; else now */
+    struct stage *stage;         /* NULL it when it is named; else it is dropped */
+    bool already;                /* it was there: nothing was written. Set by the format or by the commit */
+    /* the registry's */
+    struct tether *tether;
+    json_t *record;
+    struct registry_put_result result;
+    registry_put_cb *done;
+};
+/* As it is now; NULL: gone. */
+const struct repo *imported_repo(struct imported *m);
+/* The key is used, and the owner and the times of what was made elsewhere are set, if and only if the rest of
+ * this commit is done. If the key turns out to be used, the commit does nothing, and all is well.
+ * `s` is about to get the name `path`, which must be new, or name the same bytes: those of an import before
+ * this format had a look at them, that no index tells of. Says so in `what`. All three NULL: nothing that
+ * came gets a name. */
+void commit_imported(struct commit *c, struct imported *m, const char *path, const struct stage *s,
+                     struct commit_what *what);
+void imported_end(struct imported *m, enum err e, const struct why *why);
+
 /* --- documents --- */
 
 /* What a path of this repository names, by the replica; strings are the arena's. NOT_FOUND. The lease is the

@@ -17,6 +17,7 @@ struct commit {
     unsigned stage_count, stage_capacity;
     commit_cb *done;
     void *arg;
+    bool *already;               /* of an import */
     struct proposal proposal;
     struct task task;
     enum err err;
@@ -129,6 +130,27 @@ void commit_session(struct commit *c, const char *id)
     json_object_set_new(c->args, "session", json_string(id));
 }
 
+void commit_imported(struct commit *c, struct imported *m, const char *path, const struct stage *s,
+                     struct commit_what *what)
+{
+    json_t *owner = json_object_get(m->record, "owner");
+    const struct repo *repo = imported_repo(m);
+    struct registry_stat stat;
+    char hex[65];
+
+    if (what)
+        what->if_absent = true;
+    if (what && repo && !registry_stat(m->worker->registry, &m->arena, repo, path, &stat) &&
+        !memcmp(stat.digests.sha256, stage_digests(s)->sha256, 32)) {
+        hex_encode(stat.digests.sha256, 32, hex);
+        what->if_absent = false;
+        what->if_sha256 = arena_strdup(&m->arena, hex);
+    }
+    json_object_set(c->args, "import", m->record);
+    json_object_set(c->args, "owner", owner);
+    c->already = &m->already;
+}
+
 static void commit_end(struct commit *c, enum err e, const struct why *why)
 {
     struct why text = *why;
@@ -149,6 +171,8 @@ static void on_committed(struct proposal *p)
 {
     struct commit *c = container_of(p, struct commit, proposal);
 
+    if (c->already && json_is_true(json_object_get(p->result, "already")))
+        *c->already = true;
     json_decref(p->result);
     commit_end(c, p->err, &p->why);
 }

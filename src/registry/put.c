@@ -4,7 +4,7 @@
  *   RECEIVE ──→ COMMIT ──→ (freed)        RECEIVE → (freed) on failure
  *
  *   RECEIVE waits on the stage (stage_body.c): bytes durable, digests known; then they are compared
- *   COMMIT  waits on artifact.put
+ *   COMMIT  waits on artifact.put; an import goes to its format instead (import.c)
  *
  * The client may go at any time: before COMMIT all is undone, from COMMIT on the operation ends by itself
  * and nobody is told. */
@@ -26,8 +26,9 @@ struct put {                     /* from COMMIT on; before, it is the request's 
 };
 
 struct receive {                 /* what the client asked for; the request's memory */
-    int64_t repo_id;
-    const char *path, *content_type, *owner, *op;
+    int64_t repo_id, made_ms;
+    const char *repo, *path, *content_type, *owner, *op;
+    void (*take)(struct imported *m);
     json_t *session;
     bool if_absent;
     const char *if_sha256;
@@ -99,6 +100,17 @@ static enum err put_compare(const struct receive *r, const struct stage *s, stru
     return announced_compare(&r->expected, stage_digests(s), why);
 }
 
+static void put_give(struct http_request *req, const struct receive *r, struct stage *s)
+{
+    const struct imported_order o = {
+        .repo = r->repo, .path = r->path, .content_type = r->content_type, .owner = r->owner,
+        .repo_id = r->repo_id, .made_ms = r->made_ms, .session = r->session, .take = r->take,
+        .done = r->done,
+    };
+
+    imported_begin(req, &o, s);
+}
+
 static void on_received(struct http_request *req, struct stage *s, enum err e, const struct why *why,
                         void *arg)
 {
@@ -113,6 +125,8 @@ static void on_received(struct http_request *req, struct stage *s, enum err e, c
         result_of(s, &result);
         stage_drop(s);
         r->done(req, e, &text, &result);
+    } else if (r->take) {
+        put_give(req, r, s);
     } else if (!(args = stage_args(s, r->path, r->content_type))) { /* only text can do that */
         stage_drop(s);
         r->done(req, ERR_BAD_REQUEST, &(struct why){ "Content-Type is not valid text" }, NULL);
@@ -152,6 +166,8 @@ static enum err put_check(struct http_request *req, const struct repo *repo, str
     if ((e = announced_digests(req, &req->arena, &r->expected, why)) ||
         (e = announced_add(&r->expected, expected, why)))
         return e;
+    if (r->take && http_header(req, "if-match"))
+        return fail(why, ERR_BAD_REQUEST, "If-Match means nothing to an import into this repository");
     return put_conditions(req, r, why);
 }
 
@@ -171,7 +187,8 @@ void registry_put_as(struct http_request *req, const struct repo *repo, const ch
     enum err e;
 
     *r = (struct receive){
-        .repo_id = repo->id, .path = arena_strdup(a, path), .op = order->op, .session = order->session,
+        .repo_id = repo->id, .repo = arena_strdup(a, repo->name), .path = arena_strdup(a, path),
+        .op = order->op, .session = order->session, .take = order->take, .made_ms = order->made_ms,
         .content_type = content_type ? arena_strdup(a, content_type) : NULL,
         .owner = owner ? arena_strdup(a, owner) : NULL, .size = order->size, .done = done,
     };

@@ -4,6 +4,7 @@
 #define REGISTRY_STAGING_H
 
 #include "pantera/stage.h"
+#include "pantera/tether.h"
 #include "src/registry/internal.h"
 
 enum stage_state { STAGE_KEY, STAGE_RECV, STAGE_SEAL, STAGE_READY, STAGE_BROKEN };
@@ -53,6 +54,16 @@ void stage_receive(struct http_request *req, const struct repo *repo, int64_t li
 /* {"path", "store", "key", "size", digests, "content_type"}: what an operation is told of a stage. NULL: text
  * that is not UTF-8. */
 json_t *stage_args(const struct stage *s, const char *path, const char *content_type);
+
+/* The bytes have come (put.c): from here on it is the format's (import.c). Strings are copied. */
+struct imported_order {
+    const char *repo, *path, *content_type, *owner;
+    int64_t repo_id, made_ms;    /* made_ms -1: not known */
+    json_t *session;
+    void (*take)(struct imported *m);
+    registry_put_cb *done;
+};
+void imported_begin(struct http_request *req, const struct imported_order *o, struct stage *s);
 
 /* For whoever asked some time ago. Takes `audit`. */
 struct commit *commit_new_as(struct worker *w, const struct repo *repo, const char *owner, json_t *audit);

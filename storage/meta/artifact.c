@@ -9,17 +9,6 @@
 
 /* --- reading --- */
 
-static bool digest_read(struct sql *q, int column, void *ret, size_t size)
-{
-    size_t n;
-    const void *data = sql_blob(q, column, &n);
-
-    if (!data || n != size)
-        return false;
-    memcpy(ret, data, size);
-    return true;
-}
-
 enum err artifact_get(struct meta_reader *r, struct arena *a, int64_t repo_id, const char *path,
                       struct artifact_row *ret)
 {
@@ -42,10 +31,10 @@ enum err artifact_get(struct meta_reader *r, struct arena *a, int64_t repo_id, c
         ret->key = sql_str(q, 6, a);
         ret->name = sql_str(q, 11, a);
         ret->version = sql_str(q, 12, a);
-        d->kinds = (digest_read(q, 7, d->sha256, sizeof d->sha256) ? DIGEST_SHA256 : 0u) |
-                   (digest_read(q, 8, d->sha1, sizeof d->sha1) ? DIGEST_SHA1 : 0u) |
-                   (digest_read(q, 9, d->md5, sizeof d->md5) ? DIGEST_MD5 : 0u) |
-                   (digest_read(q, 10, d->sha512, sizeof d->sha512) ? DIGEST_SHA512 : 0u);
+        d->kinds = (sql_digest(q, 7, d->sha256, sizeof d->sha256) ? DIGEST_SHA256 : 0u) |
+                   (sql_digest(q, 8, d->sha1, sizeof d->sha1) ? DIGEST_SHA1 : 0u) |
+                   (sql_digest(q, 9, d->md5, sizeof d->md5) ? DIGEST_MD5 : 0u) |
+                   (sql_digest(q, 10, d->sha512, sizeof d->sha512) ? DIGEST_SHA512 : 0u);
     }
     sql_end(q);
     return found ? OK : ERR_NOT_FOUND;

@@ -13,17 +13,6 @@
 
 /* --- artifact.put --- */
 
-static bool digest_read(struct sql *q, int column, void *ret, size_t size)
-{
-    size_t n;
-    const void *data = sql_blob(q, column, &n);
-
-    if (!data || n != size)
-        return false;
-    memcpy(ret, data, size);
-    return true;
-}
-
 struct put {
     int64_t repo_id, size;
     const char *path, *store, *key, *content_type, *owner;
@@ -91,7 +80,7 @@ static void current_get(struct txn *t, const struct put *p, struct current *ret)
         ret->modified_ms = sql_int(q, 2);
         ret->size = sql_int(q, 6);
         ret->same_key = !strcmp(sql_str(q, 3, NULL), p->key);
-        digest_read(q, 5, ret->sha256, sizeof ret->sha256);
+        sql_digest(q, 5, ret->sha256, sizeof ret->sha256);
         ret->same_bytes = !memcmp(ret->sha256, p->digests.sha256, 32) &&
                           !strcmp(sql_str(q, 4, NULL), p->store);
     }
@@ -405,14 +394,47 @@ static enum err item_run(struct txn *t, const json_t *args, const json_t *item, 
     return fail(why, ERR_BAD_REQUEST, "artifact.commit: bad item");
 }
 
-enum err op_artifact_commit(struct txn *t, const json_t *args, json_t **ret_result, struct why *why)
+/* An import that was done before: what came with this one is not needed. */
+static enum err commit_already(struct txn *t, const json_t *items, json_t **ret_result, struct why *why)
 {
-    const json_t *items = json_object_get(args, "items"), *item;
-    const char *session = arg_text(args, "session");
-    enum err e = schema_ready(t, why);
+    json_t *keys = json_array(), *abandon = json_pack("{s:o}", "keys", keys), *key;
+    const json_t *item;
+    enum err e;
     size_t i;
 
-    (void)ret_result;
+    json_array_foreach ((json_t *)items, i, item)
+        if ((key = json_object_get(item, "key")))
+            json_array_append(keys, key);
+    e = op_upload_abandon(t, abandon, ret_result, why);
+    json_decref(abandon);
+    json_decref(*ret_result);
+    *ret_result = json_pack("{s:b}", "already", 1);
+    return e;
+}
+
+static enum err commit_imported(struct txn *t, const json_t *import, const json_t *items, struct why *why)
+{
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach ((json_t *)items, i, item)
+        if (arg_text(item, "key") && !json_is_true(json_object_get(item, "hidden")))
+            import_created(t, import, arg_text(item, "path"));
+    return import_end(t, import, why);
+}
+
+enum err op_artifact_commit(struct txn *t, const json_t *args, json_t **ret_result, struct why *why)
+{
+    const json_t *items = json_object_get(args, "items"), *item, *import = json_object_get(args, "import");
+    const char *session = arg_text(args, "session");
+    enum err e = schema_ready(t, why);
+    bool done = false;
+    size_t i;
+
+    if (!e && import)
+        e = import_begin(t, import, &done, why);
+    if (!e && done)
+        return commit_already(t, items, ret_result, why);
     if (!e && !repository_exists(t, arg_int(args, "repo_id", 0)))
         e = fail(why, ERR_NOT_FOUND, "the repository does not exist any more");
     if (!e && session)
@@ -420,6 +442,8 @@ enum err op_artifact_commit(struct txn *t, const json_t *args, json_t **ret_resu
     json_array_foreach ((json_t *)items, i, item)
         if (!e)
             e = item_run(t, args, item, why);
+    if (!e && import)
+        e = commit_imported(t, import, items, why);
     if (!e && session)
         session_finish_end(t, session);
     return e;

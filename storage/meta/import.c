@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* storage/meta/import.c: imports by idempotency key. import.put is artifact.put and the session's row in one
- * operation, so that a key that is known means an artifact that is there. */
+ * operation, so that a key that is known means an artifact that is there; artifact.commit writes the row,
+ * too, for formats that have an index to write with it. */
 #include "pantera/meta_import.h"
 
 #include <string.h>
@@ -16,16 +17,6 @@
     " FROM import_session s LEFT JOIN artifact a ON a.repo_id = s.repo_id AND a.path = s.path" \
     " LEFT JOIN blob b ON b.id = a.blob_id WHERE s.key = ?"
 
-static bool digest_read(struct sql *q, int column, void *ret, size_t size)
-{
-    size_t n;
-    const void *data = sql_blob(q, column, &n);
-    if (!data || n != size)
-        return false;
-    memcpy(ret, data, size);
-    return true;
-}
-
 static enum err session_read(struct sql *q, struct arena *a, const char *key,
                              struct import_session *ret)
 {
@@ -40,12 +31,12 @@ static enum err session_read(struct sql *q, struct arena *a, const char *key,
     ret->repo_id = sql_int(q, 0);
     ret->path = sql_str(q, 1, a);
     ret->size = sql_int(q, 2);
-    d->kinds = (digest_read(q, 3, d->sha256, 32) ? DIGEST_SHA256 : 0u) |
-               (digest_read(q, 4, d->sha1, 20) ? DIGEST_SHA1 : 0u) |
-               (digest_read(q, 5, d->md5, 16) ? DIGEST_MD5 : 0u);
+    d->kinds = (sql_digest(q, 3, d->sha256, 32) ? DIGEST_SHA256 : 0u) |
+               (sql_digest(q, 4, d->sha1, 20) ? DIGEST_SHA1 : 0u) |
+               (sql_digest(q, 5, d->md5, 16) ? DIGEST_MD5 : 0u);
     ret->told = sql_int(q, 6) != 0;
     ret->metadata_only = sql_int(q, 7) != 0;
-    bool there = digest_read(q, 8, now, 32);
+    bool there = sql_digest(q, 8, now, 32);
     ret->present = there && d->kinds & DIGEST_SHA256 && memcmp(now, d->sha256, 32) == 0;
     ret->replaced = there && !ret->present;
     sql_end(q);
@@ -186,20 +177,42 @@ static enum err known(const struct import_session *s, const json_t *args, bool m
     return OK;
 }
 
-enum err op_import_put(struct txn *t, const json_t *args, json_t **ret_result, struct why *why)
+enum err import_begin(struct txn *t, const json_t *args, bool *ret_done, struct why *why)
 {
     const json_t *session = json_object_get(args, "session");
     const char *key = arg_text(session, "key");
-    int64_t repo_id = arg_int(args, "repo_id", 0), created = arg_int(session, "created_ms", -1);
-    bool metadata_only = json_is_true(json_object_get(session, "metadata_only")), again = false;
     struct import_session s;
     enum err e = ready(t, why);
+    *ret_done = false;
     if (e)
         return e;
     if (!key || !*key || strlen(key) > IMPORT_KEY_MOST)
         return fail(why, ERR_BAD_REQUEST, "import.put: bad key");
-    e = session_read(sql_txn(t, SESSION), txn_arena(t), key, &s);
-    if (!e && (e = known(&s, args, metadata_only, &again, why)))
+    if (session_read(sql_txn(t, SESSION), txn_arena(t), key, &s))
+        return OK;
+    return known(&s, args, json_is_true(json_object_get(session, "metadata_only")), ret_done, why);
+}
+
+enum err import_end(struct txn *t, const json_t *args, struct why *why)
+{
+    return session_write(t, args, json_object_get(args, "session"), why);
+}
+
+void import_created(struct txn *t, const json_t *args, const char *path)
+{
+    int64_t created = arg_int(json_object_get(args, "session"), "created_ms", -1);
+    if (created >= 0)
+        check(!sql_do(t, "UPDATE artifact SET created_ms = ? WHERE repo_id = ? AND path = ?", "iis", created,
+                      arg_int(args, "repo_id", 0), path));
+}
+
+enum err op_import_put(struct txn *t, const json_t *args, json_t **ret_result, struct why *why)
+{
+    const json_t *session = json_object_get(args, "session");
+    int64_t repo_id = arg_int(args, "repo_id", 0);
+    bool metadata_only = json_is_true(json_object_get(session, "metadata_only")), again;
+    enum err e = import_begin(t, args, &again, why);
+    if (e)
         return e;
     if (again)
         return already(t, args, ret_result, why);
@@ -211,11 +224,10 @@ enum err op_import_put(struct txn *t, const json_t *args, json_t **ret_result, s
         *ret_result = json_pack("{s:b}", "created", 1);
     } else {
         e = op_artifact_put(t, args, ret_result, why);
-        if (!e && created >= 0)
-            check(!sql_do(t, "UPDATE artifact SET created_ms = ? WHERE repo_id = ? AND path = ?",
-                          "iis", created, repo_id, arg_text(args, "path")));
+        if (!e)
+            import_created(t, args, arg_text(args, "path"));
     }
-    return e ? e : session_write(t, args, session, why);
+    return e ? e : import_end(t, args, why);
 }
 
 enum err op_import_sweep(struct txn *t, const json_t *args, json_t **ret_result, struct why *why)

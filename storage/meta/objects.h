@@ -36,6 +36,11 @@ bool session_in_store(struct txn *t, const char *store);
 bool upstream_forget(struct txn *t, int64_t repo_id, int64_t limit);
 /* A node has started anew: what its earlier start was fetching, nobody fetches. */
 void claims_drop(struct txn *t, int64_t node, const char *incarnation);
+/* For an operation that names what was imported; `args` as import.put has them. First: *ret_done: it was done
+ * before, under this key, and nothing is to be written. Last: that it is done. In between, of each path. */
+enum err import_begin(struct txn *t, const json_t *args, bool *ret_done, struct why *why);
+enum err import_end(struct txn *t, const json_t *args, struct why *why);
+void import_created(struct txn *t, const json_t *args, const char *path);
 /* A setting as the leader has it: a new reference, or NULL. setting.c. */
 json_t *setting_of(struct txn *t, const char *name);
 /* A global prefix of that name would hide a repository. setting.c. */

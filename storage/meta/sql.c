@@ -198,6 +198,16 @@ const void *sql_blob(struct sql *q, int column, size_t *ret_size)
     return data;
 }
 
+bool sql_digest(struct sql *q, int column, void *ret, size_t size)
+{
+    size_t n;
+    const void *data = sql_blob(q, column, &n);
+    if (!data || n != size)
+        return false;
+    memcpy(ret, data, size);
+    return true;
+}
+
 int64_t txn_now(const struct txn *t)
 {
     return t->now_ms;

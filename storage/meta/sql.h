@@ -35,6 +35,7 @@ int64_t sql_int(struct sql *q, int column);
 bool sql_null(struct sql *q, int column);
 const char *sql_str(struct sql *q, int column, struct arena *a); /* NULL stays NULL; a NULL: until sql_row */
 const void *sql_blob(struct sql *q, int column, size_t *ret_size); /* valid until sql_row, sql_end */
+bool sql_digest(struct sql *q, int column, void *ret, size_t size); /* copied; false: none of that size */
 
 /* An operation's surroundings. */
 int64_t txn_now(const struct txn *t); /* wall ms: the leader's, for this batch */

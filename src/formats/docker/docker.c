@@ -190,6 +190,16 @@ static enum err docker_check(const json_t *repo_config, struct why *why)
 
 static const char *const docker_aliases[] = { "docker", NULL };
 
+/* How another registry lays out its files is not what an image is: pushing it is what checks that all of its
+ * parts are there. */
+static enum err oci_importable(const struct repo *repo, const char *path, struct why *why)
+{
+    (void)path;
+    return fail(why, ERR_BAD_REQUEST,
+                "'%.100s' is a docker repository: images are not imported file by file; copy them with "
+                "skopeo, crane or oras (docs/formats/docker.md)", repo->name);
+}
+
 const struct format docker_format = {
     .name = "docker",
     .aliases = docker_aliases,
@@ -197,6 +207,7 @@ const struct format docker_format = {
     .handle = docker_handle,
     .check = docker_check,
     .remove = oci_remove,
+    .importable = oci_importable,
     .root = "v2",
     .root_dialect = DIALECT_OCI,
     .handle_root = docker_root,

@@ -164,4 +164,6 @@ const struct format go_format = {
     .handle = go_handle,
     .check = go_check,
     .remove = go_remove,
+    .importable = go_importable,
+    .import = go_import,
 };

@@ -6,10 +6,13 @@
 #include "pantera/document.h"
 #include "pantera/format.h"
 #include "pantera/limits.h"
+#include "pantera/stage.h"
 #include "src/formats/go/module.h"
 
 /* --- upload.c --- */
 void go_put(struct http_request *req, const struct repo *repo, const struct go_path *p);
+enum err go_importable(const struct repo *repo, const char *path, struct why *why);
+void go_import(struct imported *m);
 
 /* --- rows.c: list and @latest of a hosted module, from the names in its folder --- */
 typedef void go_give(enum err e, const struct why *why, const char *data, size_t size, void *arg);

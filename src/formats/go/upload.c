@@ -12,7 +12,8 @@
  *   COMMIT   all of them or none
  *
  * .mod and .info may come on their own, before. A version never changes: the same bytes again are fine,
- * others are refused, for clients have their sums in go.sum. */
+ * others are refused, for clients have their sums in go.sum. An import has its bytes in a stage already: of a
+ * .mod or an .info they are read from there (TEXT). */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,7 @@ struct upload {
     struct arena arena;
     const char *repo;
     struct go_path path;
+    struct imported *imported;   /* or NULL. It answers; `req` is none then */
     struct stage *zip, *mod, *info; /* what is to be committed; NULL: not that one */
     bool info_again;             /* .info alone: it may be replaced */
     struct buf text;             /* go.mod */
@@ -48,6 +50,7 @@ struct upload {
 static void upload_end(struct upload *u, enum err e, const struct why *why)
 {
     struct http_request *req = u->req;
+    struct imported *m = u->imported;
     struct why text = why ? *why : (struct why){ "" };
 
     if (req)
@@ -61,6 +64,8 @@ static void upload_end(struct upload *u, enum err e, const struct why *why)
     buf_free(&u->text);
     arena_release(&u->arena);
     free(u);
+    if (m)
+        imported_end(m, e, &text);
     if (!req)
         return;
     if (e)
@@ -119,7 +124,9 @@ static void upload_commit(struct upload *u)
         upload_end(u, ERR_NOT_FOUND, NULL);
         return;
     }
-    c = commit_new(u->worker, repo, u->req);
+    c = commit_new(u->worker, repo, u->imported ? u->imported->req : u->req);
+    if (u->imported)
+        commit_imported(c, u->imported, NULL, NULL, NULL);
     what.content_type = "application/zip";
     if (u->zip)
         commit_put(c, file(u, ".zip"), u->zip, &what);
@@ -168,11 +175,17 @@ static void upload_info(struct upload *u)
         return;
     }
     text = arena_printf(&u->arena, "{\"Version\":\"%s\",\"Time\":\"%s\"}", u->path.version,
-                        clock_rfc3339(clock_wall_ms(), time));
+                        clock_rfc3339(u->imported ? u->imported->made_ms : clock_wall_ms(), time));
     if (repo)
         u->info = stage_bytes(u->worker, repo, text, strlen(text), 0, on_info, u);
     else
         upload_end(u, ERR_NOT_FOUND, NULL);
+}
+
+static void upload_already(struct upload *u)
+{
+    if (u->imported)
+        u->imported->already = true;
 }
 
 static void mod_decide(struct upload *u)
@@ -188,8 +201,10 @@ static void mod_decide(struct upload *u)
         stage_drop(u->mod);
         u->mod = NULL;
     }
-    if (!u->zip && !u->mod && !u->info)
+    if (!u->zip && !u->mod && !u->info) {
+        upload_already(u);
         upload_end(u, OK, NULL);
+    }
     else
         upload_info(u);
 }
@@ -217,6 +232,7 @@ static void upload_check(struct upload *u)
     } else if (!cluster_current(u->worker->cluster)) {
         upload_end(u, ERR_NOT_CURRENT, NULL);
     } else if (u->zip && is_there(u, ".zip", &stat)) {
+        upload_already(u);
         upload_end(u, is_same(&stat, u->zip) ? OK : conflict(u, ".zip", &why), &why);
     } else if (u->mod || !u->text.length) {
         mod_decide(u);
@@ -260,15 +276,14 @@ static void on_fd(enum err e, const struct why *why, int fd, int64_t size, void 
 
 /* --- BODY --- */
 
-static struct upload *upload_new(struct http_request *req, const char *repo, const struct go_path *p)
+static struct upload *upload_new(struct worker *w, const char *repo, const struct go_path *p)
 {
     struct upload *u = calloc(1, sizeof *u);
 
     check(u);
     arena_init(&u->arena);
     buf_init(&u->text, GO_MOD_BYTES);
-    u->worker = worker_of(req);
-    u->tether = tether_tie(req, &u->req);
+    u->worker = w;
     u->repo = arena_strdup(&u->arena, repo);
     u->path.module = arena_strdup(&u->arena, p->module);
     u->path.version = arena_strdup(&u->arena, p->version);
@@ -281,6 +296,14 @@ struct incoming {                /* the request's memory */
     const char *repo;
 };
 
+static struct upload *upload_for(struct http_request *req, const struct incoming *in)
+{
+    struct upload *u = upload_new(worker_of(req), in->repo, &in->path);
+
+    u->tether = tether_tie(req, &u->req);
+    return u;
+}
+
 static void on_zip(struct http_request *req, struct stage *s, enum err e, const struct why *why, void *arg)
 {
     struct incoming *in = arg;
@@ -290,7 +313,7 @@ static void on_zip(struct http_request *req, struct stage *s, enum err e, const 
         api_fail(req, e, why);
         return;
     }
-    u = upload_new(req, in->repo, &in->path);
+    u = upload_for(req, in);
     u->zip = s;
     stage_fd(s, (int64_t)GO_ZIP_BYTES, on_fd, u);
 }
@@ -307,7 +330,7 @@ static void on_mod_body(struct http_request *req, char *data, size_t size, enum 
         api_fail_text(req, ERR_BAD_REQUEST, "go.mod says 'module %.150s', not '%.150s'", said ? said : "",
                       in->path.module);
     } else {
-        u = upload_new(req, in->repo, &in->path);
+        u = upload_for(req, in);
         (void)buf_add(&u->text, data, size);
         upload_check(u);
     }
@@ -339,10 +362,98 @@ static void on_info_body(struct http_request *req, char *data, size_t size, enum
         api_fail_text(req, ERR_BAD_REQUEST, "not JSON with the Version %.100s (and a Time)",
                       in->path.version);
     } else {
-        u = upload_new(req, in->repo, &in->path);
+        u = upload_for(req, in);
         u->info_again = true;
         u->info = stage_bytes(u->worker, repo, data, size, 0, on_info, u);
     }
+}
+
+/* --- an import --- */
+
+enum err go_importable(const struct repo *repo, const char *path, struct why *why)
+{
+    struct arena a;
+    struct go_path p;
+    enum err e;
+
+    (void)repo;
+    arena_init(&a);
+    e = go_path_parse(&a, path, &p, why);
+    if (!e && p.kind == GO_LIST)
+        e = fail(why, ERR_BAD_REQUEST, "'%.200s': lists are made here from the zip files", path);
+    else if (e || (p.kind != GO_ZIP && p.kind != GO_MOD && p.kind != GO_INFO))
+        e = fail(why, ERR_BAD_REQUEST, "'%.200s' is not MODULE/@v/VERSION.zip, .mod or .info", path);
+    else
+        e = go_module_check(p.module, p.version, why);
+    arena_release(&a);
+    return e;
+}
+
+static void read_text(struct work *work)
+{
+    struct upload *u = container_of(work, struct upload, work);
+    char block[KIB(16)];
+    const char *said;
+    int64_t at = 0;
+    ssize_t n;
+
+    while (!u->err && (n = pread(u->fd, block, sizeof block, at)) != 0) {
+        u->err = n < 0 ? ERR_IO : buf_add(&u->text, block, (size_t)n);
+        at += n;
+    }
+    if (u->err || buf_puts(&u->text, ""))
+        return;
+    if (u->info && !info_good(u->text.data, u->text.length, u->path.version))
+        u->err = fail(&u->why, ERR_BAD_REQUEST, "not JSON with the Version %.100s (and a Time)",
+                      u->path.version);
+    else if (u->mod && (strlen(u->text.data) != u->text.length ||
+                        !(said = go_mod_module(&u->arena, u->text.data)) || strcmp(said, u->path.module)))
+        u->err = fail(&u->why, ERR_BAD_REQUEST, "its go.mod is not one of 'module %.150s'", u->path.module);
+}
+
+static void on_text(struct work *work)
+{
+    struct upload *u = container_of(work, struct upload, work);
+
+    close(u->fd);
+    if (u->err)
+        upload_end(u, u->err, &u->why);
+    else if (u->info)
+        upload_commit(u);
+    else
+        upload_check(u);
+}
+
+static void on_text_fd(enum err e, const struct why *why, int fd, int64_t size, void *arg)
+{
+    struct upload *u = arg;
+
+    (void)size;
+    if (e) {
+        upload_end(u, e == ERR_TOO_BIG ? ERR_BAD_REQUEST : e, why);
+        return;
+    }
+    u->fd = fd;
+    work_submit(&u->work, &u->worker->loop, read_text, on_text);
+}
+
+void go_import(struct imported *m)
+{
+    struct go_path p;
+    struct why why;
+    struct upload *u;
+    struct stage *s = m->stage;
+
+    check(!go_path_parse(&m->arena, m->path, &p, &why)); /* go_importable has seen it */
+    u = upload_new(m->worker, m->repo, &p);
+    u->imported = m;
+    m->stage = NULL;
+    u->info_again = p.kind == GO_INFO;
+    *(p.kind == GO_ZIP ? &u->zip : p.kind == GO_MOD ? &u->mod : &u->info) = s;
+    if (p.kind == GO_ZIP)
+        stage_fd(s, (int64_t)GO_ZIP_BYTES, on_fd, u);
+    else
+        stage_fd(s, (int64_t)(p.kind == GO_MOD ? MOD_BODY : GO_INFO_LIMIT), on_text_fd, u);
 }
 
 void go_put(struct http_request *req, const struct repo *repo, const struct go_path *p)

@@ -175,4 +175,6 @@ const struct format helm_format = {
     .handle = helm_handle,
     .check = helm_check,
     .remove = helm_remove,
+    .importable = helm_importable,
+    .import = helm_import,
 };

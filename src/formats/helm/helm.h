@@ -5,6 +5,7 @@
 
 #include "pantera/format.h"
 #include "pantera/limits.h"
+#include "pantera/stage.h"
 #include "src/formats/helm/chart.h"
 
 /* {"error": "…"}, as ChartMuseum says it. */
@@ -17,6 +18,8 @@ void helm_reply(struct http_request *req, int status, json_t *body); /* takes bo
 /* --- upload.c: a chart, a provenance or both, as they are or in a form --- */
 enum helm_upload { HELM_CHART, HELM_PROV };
 void helm_upload(struct http_request *req, const struct repo *repo, enum helm_upload what);
+enum err helm_importable(const struct repo *repo, const char *path, struct why *why);
+void helm_import(struct imported *m);
 
 /* --- remove.c: files and what the index says of them --- */
 void helm_remove(struct http_request *req, const struct repo *repo, const char *path, bool tree,

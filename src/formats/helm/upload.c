@@ -9,7 +9,8 @@
  *   PROV    waits on the provenance's stage
  *   COMMIT  waits on registry_update: the index and the files, in one operation
  *
- * The client may go at any time: in RECV all is undone, later it ends by itself. */
+ * The client may go at any time: in RECV all is undone, later it ends by itself. An import begins at LOOK,
+ * with a chart, or at PROV: its chart may still be to come. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,7 @@ struct upload {
     struct worker *worker;
     struct arena arena;
     const char *repo;
+    struct imported *imported;   /* or NULL. It answers; `req` is none then */
     bool redeploy, museum;       /* museum: answered as ChartMuseum does */
     enum helm_upload what;       /* what a body is that is no form */
     /* RECV */
@@ -70,14 +72,19 @@ static void upload_free(struct upload *u)
 static void upload_end(struct upload *u, enum err e, const struct why *why)
 {
     struct http_request *req = u->req;
+    struct imported *m = u->imported;
     struct why text = why ? *why : (struct why){ "" };
 
+    if (m && e == ERR_PRECONDITION)
+        e = ERR_CONFLICT;
     if (req) {
         tether_cut(u->tether);
         if (!e && u->path)
             http_set_header(req, "Location", arena_printf(&req->arena, "/%s/%s", u->repo, u->path));
     }
     upload_free(u);
+    if (m)
+        imported_end(m, e, &text);
     if (!req)
         return;
     if (e)
@@ -116,6 +123,8 @@ static enum err index_apply(void *arg, const char *data, size_t size, struct buf
     known = helm_index_find(index, text_of(u, "name"), text_of(u, "version"));
     if (known && !strcmp(json_string_value(json_object_get(known, "digest")), text_of(u, "digest"))) {
         e = ERR_AGAIN;
+        if (u->imported)
+            u->imported->already = true;
     } else if (known && !u->redeploy) {
         e = fail(why, ERR_CONFLICT, "%s-%s.tgz already exists", text_of(u, "name"), text_of(u, "version"));
     } else {
@@ -136,9 +145,14 @@ static void files_add(void *arg, struct commit *c)
         what.name = text_of(u, "name");
         what.version = text_of(u, "version");
     }
+    if (u->chart && u->imported)
+        commit_imported(c, u->imported, u->path, u->chart, u->redeploy ? NULL : &what);
     if (u->chart)
         commit_put(c, u->path, u->chart, &what);
-    what.content_type = "application/pgp-signature";
+    what = (struct commit_what){ .content_type = "application/pgp-signature", .name = what.name,
+                                 .version = what.version };
+    if (u->imported && !u->chart)
+        commit_imported(c, u->imported, NULL, NULL, NULL);
     if (u->prov_stage)
         commit_put(c, arena_printf(&u->arena, "%s.prov", u->path), u->prov_stage, &what);
 }
@@ -161,13 +175,14 @@ static void upload_commit(struct upload *u)
         return;
     if (u->chart) {
         u->update = (struct registry_update){ .path = HELM_INDEX, .content_type = "application/json",
-                                              .limit = HELM_INDEX_LIMIT, .req = u->req,
+                                              .limit = HELM_INDEX_LIMIT,
+                                              .req = u->imported ? u->imported->req : u->req,
                                               .apply = index_apply, .add = files_add,
                                               .done = on_committed, .arg = u };
         registry_update(u->worker, repo, &u->update);
         return;
     }
-    c = commit_new(u->worker, repo, u->req);
+    c = commit_new(u->worker, repo, u->imported ? u->imported->req : u->req);
     files_add(u, c);
     commit_run(c, on_committed, u);
 }
@@ -199,7 +214,10 @@ static enum err prov_check(struct upload *u, const struct repo *repo, struct why
     if (u->chart) {
         digest = stage_digests(u->chart)->sha256;
     } else {
-        if (registry_stat(u->worker->registry, &u->arena, repo, u->path, &stat))
+        bool there = !registry_stat(u->worker->registry, &u->arena, repo, u->path, &stat);
+        if (!there && u->imported)
+            return OK;
+        if (!there)
             return fail(why, ERR_NOT_FOUND, "a provenance of '%.100s', which is not there", file);
         digest = stat.digests.sha256;
     }
@@ -249,7 +267,8 @@ static void entry_complete(struct upload *u)
     hex_encode(stage_digests(u->chart)->sha256, 32, hex);
     u->path = helm_chart_path(&u->arena, text_of(u, "name"), text_of(u, "version"));
     json_object_set_new(u->entry, "digest", json_string(hex));
-    json_object_set_new(u->entry, "created", json_string(clock_rfc3339(clock_wall_ms(), time)));
+    clock_rfc3339(u->imported ? u->imported->made_ms : clock_wall_ms(), time);
+    json_object_set_new(u->entry, "created", json_string(time));
     json_object_set_new(u->entry, "urls", json_pack("[s]", u->path));
 }
 
@@ -398,25 +417,113 @@ static void on_gone(void *arg)
 
 static const struct multipart_calls calls = { on_part, on_part_data, on_part_end };
 
-void helm_upload(struct http_request *req, const struct repo *repo, enum helm_upload what)
+static struct upload *upload_new(struct worker *w, const struct repo *repo, enum helm_upload what)
 {
-    const char *type = http_header(req, "content-type");
     const char *redeploy = json_string_value(
         json_object_get(json_object_get(repo->config, "repo"), "redeploy"));
     struct upload *u = calloc(1, sizeof *u);
-    struct link *link = arena_alloc(&req->arena, sizeof *link);
-    int64_t limit = (int64_t)(CHART_BYTES + PROV_BYTES);
-    enum err e = OK;
 
     check(u);
     arena_init(&u->arena);
     buf_init(&u->prov, PROV_BYTES);
-    u->worker = worker_of(req);
+    u->worker = w;
     u->repo = arena_strdup(&u->arena, repo->name);
     u->redeploy = redeploy && !strcmp(redeploy, "allow");
     u->what = what;
-    u->receiving = true;
     u->fd = -1;
+    return u;
+}
+
+/* --- an import --- */
+
+static bool ends(const char *text, const char *suffix)
+{
+    size_t n = strlen(text), m = strlen(suffix);
+
+    return n > m && !strcmp(text + n - m, suffix);
+}
+
+enum err helm_importable(const struct repo *repo, const char *path, struct why *why)
+{
+    (void)repo;
+    if (*path != '.' && (ends(path, ".tgz") || ends(path, ".tgz.prov")))
+        return OK;
+    return fail(why, ERR_BAD_REQUEST,
+                "'%.200s' is neither a chart (.tgz) nor a chart's provenance (.tgz.prov); "
+                "index.yaml is made here from the charts", path);
+}
+
+static void prov_read(struct work *work)
+{
+    struct upload *u = container_of(work, struct upload, work);
+    char block[KIB(16)];
+    int64_t at = 0;
+    ssize_t n;
+
+    while (!u->err && (n = pread(u->fd, block, sizeof block, at)) != 0) {
+        u->err = n < 0 ? ERR_IO : prov_data(u, block, (size_t)n, &u->why);
+        at += n;
+    }
+}
+
+static void on_prov_read(struct work *work)
+{
+    struct upload *u = container_of(work, struct upload, work);
+    struct why why = u->why;
+
+    close(u->fd);
+    if (u->err)
+        upload_end(u, u->err, &why);
+    else if (!u->prov.length)
+        upload_end(u, ERR_BAD_REQUEST, &(struct why){ "the provenance is empty" });
+    else
+        upload_prov(u);
+}
+
+static void on_prov_fd(enum err e, const struct why *why, int fd, int64_t size, void *arg)
+{
+    struct upload *u = arg;
+
+    (void)size;
+    if (e) {
+        upload_end(u, e, why);
+        return;
+    }
+    u->fd = fd;
+    work_submit(&u->work, &u->worker->loop, prov_read, on_prov_read);
+}
+
+void helm_import(struct imported *m)
+{
+    const struct repo *repo = imported_repo(m);
+    struct upload *u;
+
+    if (!repo) {
+        imported_end(m, ERR_NOT_FOUND, NULL);
+        return;
+    }
+    u = upload_new(m->worker, repo, HELM_CHART);
+    u->imported = m;
+    if (ends(m->path, ".prov")) {
+        stage_fd(m->stage, (int64_t)PROV_BYTES, on_prov_fd, u);
+        return;
+    }
+    u->chart = m->stage;
+    m->stage = NULL;
+    on_sealed(u->chart, OK, NULL, u);
+}
+
+/* --- the beginning --- */
+
+void helm_upload(struct http_request *req, const struct repo *repo, enum helm_upload what)
+{
+    const char *type = http_header(req, "content-type");
+    struct upload *u = upload_new(worker_of(req), repo, what);
+    struct link *link = arena_alloc(&req->arena, sizeof *link);
+    int64_t limit = (int64_t)(CHART_BYTES + PROV_BYTES);
+    enum err e = OK;
+
+    u->receiving = true;
     u->form = type && !strncasecmp(type, "multipart/", 10);
     u->tether = tether_tie(req, &u->req);
     if (u->form)

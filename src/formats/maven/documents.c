@@ -48,6 +48,7 @@ void maven_document_get(struct http_request *req, const struct repo *repo, const
 struct plugins {
     struct http_request *req;
     struct tether *tether;
+    struct imported *imported;   /* it answers; or NULL */
     char *data;                  /* what the client sent */
     size_t size;
     struct registry_update update;
@@ -65,8 +66,18 @@ static void on_plugins(enum err e, const struct why *why, void *arg)
         else
             http_reply(p->req, 201, NULL, NULL, 0);
     }
+    if (p->imported)
+        imported_end(p->imported, e, why);
     free(p->data);
     free(p);
+}
+
+static void plugins_add(void *arg, struct commit *c)
+{
+    struct plugins *p = arg;
+
+    if (p->imported)
+        commit_imported(c, p->imported, NULL, NULL, NULL);
 }
 
 /* Pool thread. What was known, and what is new. */
@@ -95,6 +106,29 @@ static enum err plugins_apply(void *arg, const char *data, size_t size, struct b
     return e;
 }
 
+/* Takes `p`. */
+static void plugins_run(struct plugins *p, struct worker *w, const struct repo *repo,
+                        struct http_request *req, const char *path)
+{
+    snprintf(p->path, sizeof p->path, "%s", path);
+    p->update = (struct registry_update){ .path = p->path, .content_type = "text/xml",
+                                          .limit = MAVEN_METADATA_LIMIT, .req = req, .add = plugins_add,
+                                          .apply = plugins_apply, .done = on_plugins, .arg = p };
+    registry_update(w, repo, &p->update);
+}
+
+void maven_plugins_import(struct imported *m, const struct repo *repo, const char *folder, char *data,
+                          size_t size)
+{
+    struct plugins *p = calloc(1, sizeof *p);
+
+    check(p);
+    p->imported = m;
+    p->data = data;
+    p->size = size;
+    plugins_run(p, m->worker, repo, m->req, maven_plugins_path(&m->arena, folder));
+}
+
 struct incoming {                /* the request's memory */
     struct maven_path path;
     char repo[LIMIT_NAME + 1];
@@ -121,11 +155,7 @@ static void on_body(struct http_request *req, char *data, size_t size, enum err 
     memcpy(p->data, data, size + 1);
     p->size = size;
     p->tether = tether_tie(req, &p->req);
-    snprintf(p->path, sizeof p->path, "%s", maven_plugins_path(&req->arena, in->path.folder));
-    p->update = (struct registry_update){ .path = p->path, .content_type = "text/xml",
-                                          .limit = MAVEN_METADATA_LIMIT, .req = req,
-                                          .apply = plugins_apply, .done = on_plugins, .arg = p };
-    registry_update(worker_of(req), repo, &p->update);
+    plugins_run(p, worker_of(req), repo, req, maven_plugins_path(&req->arena, in->path.folder));
 }
 
 void maven_document_put(struct http_request *req, const struct repo *repo, const struct maven_path *p)

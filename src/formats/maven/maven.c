@@ -162,6 +162,9 @@ const struct format maven_format = {
     .caps = FORMAT_LOCAL | FORMAT_PROXY | FORMAT_GROUP,
     .handle = maven_handle,
     .check = maven_check,
+    .importable = maven_importable,
+    .import = maven_import,
+    .import_digests = MAVEN_DIGESTS,
 };
 
 /* The same under the name that Gradle's users look for. */
@@ -170,4 +173,7 @@ const struct format gradle_format = {
     .caps = FORMAT_LOCAL | FORMAT_PROXY | FORMAT_GROUP,
     .handle = maven_handle,
     .check = maven_check,
+    .importable = maven_importable,
+    .import = maven_import,
+    .import_digests = MAVEN_DIGESTS,
 };

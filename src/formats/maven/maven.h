@@ -6,6 +6,7 @@
 #include "pantera/document.h"
 #include "pantera/format.h"
 #include "pantera/limits.h"
+#include "pantera/stage.h"
 #include "src/formats/maven/path.h"
 
 /* --- maven.c: errors, and what a repository's configuration says --- */
@@ -23,6 +24,13 @@ struct maven_rules maven_rules_of(const struct repo *repo);
 
 /* --- upload.c --- */
 void maven_put(struct http_request *req, const struct repo *repo, const char *path);
+
+/* May a file be put there? BAD_REQUEST, URI_TOO_LONG; CONFLICT: not by this repository's rules. */
+enum err maven_judge(const struct repo *repo, const char *path, const struct maven_path *p, struct why *why);
+
+/* --- import.c --- */
+enum err maven_importable(const struct repo *repo, const char *path, struct why *why);
+void maven_import(struct imported *m);
 
 /* --- elsewhere.c: files of proxies and groups --- */
 void maven_elsewhere_get(struct http_request *req, const struct repo *repo, const struct maven_path *p);
@@ -47,6 +55,9 @@ void maven_checksum_reply(struct http_request *req, const struct digest_values *
 void maven_document_get(struct http_request *req, const struct repo *repo, const struct maven_path *p);
 /* What a client says of plugins is kept; the rest is known better here. */
 void maven_document_put(struct http_request *req, const struct repo *repo, const struct maven_path *p);
+/* The same of an imported one, which is ended; takes `data`, of malloc, with a NUL behind it. */
+void maven_plugins_import(struct imported *m, const struct repo *repo, const char *folder, char *data,
+                          size_t size);
 
 /* --- rows.c: our part of a metadata document, from what is in the folder. struct document_kind's source
  * --- */

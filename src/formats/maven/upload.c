@@ -157,8 +157,7 @@ static void file_put(struct http_request *req, const struct repo *repo, const ch
 
 /* --- what may be put where --- */
 
-static enum err judge(const struct http_request *req, const struct repo *repo, const char *path,
-                      const struct maven_path *p, struct why *why)
+enum err maven_judge(const struct repo *repo, const char *path, const struct maven_path *p, struct why *why)
 {
     struct maven_rules rules = maven_rules_of(repo);
     size_t n = strlen(path);
@@ -167,9 +166,6 @@ static enum err judge(const struct http_request *req, const struct repo *repo, c
         return fail(why, ERR_BAD_REQUEST, "a file's path can't be empty or end in '/'");
     if (n > LIMIT_PATH)
         return fail(why, ERR_URI_TOO_LONG, "the path is longer than %d bytes", LIMIT_PATH);
-    /* RFC 9110 §14.4: a part of a file would be taken for the whole. */
-    if (http_header(req, "content-range"))
-        return fail(why, ERR_BAD_REQUEST, "Content-Range is not understood");
     if (p->kind != MAVEN_ARTIFACT)
         return OK;
     if (p->snapshot && !rules.snapshots)
@@ -188,7 +184,10 @@ void maven_put(struct http_request *req, const struct repo *repo, const char *pa
     enum err e;
 
     maven_path_parse(&req->arena, path, &p);
-    e = judge(req, repo, path, &p, &why);
+    e = maven_judge(repo, path, &p, &why);
+    /* RFC 9110 §14.4: a part of a file would be taken for the whole. */
+    if (!e && http_header(req, "content-range"))
+        e = fail(&why, ERR_BAD_REQUEST, "Content-Range is not understood");
     if (e)
         refuse(req, e, &why);
     else if (p.checksum)

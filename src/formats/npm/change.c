@@ -13,17 +13,30 @@
 
 enum { REMOVE_AT_ONCE = COMMIT_ITEMS / 2 - 8 }; /* a version is a tarball and perhaps attestations */
 
-void npm_change_init(struct npm_change *c, struct http_request *req, const struct repo *repo,
-                     const char *package)
+static void change_init(struct npm_change *c, struct worker *w, const char *repo, int64_t repo_id,
+                        const char *package)
 {
     arena_init(&c->arena);
-    c->worker = worker_of(req);
-    c->repo_name = arena_strdup(&c->arena, repo->name);
-    c->repo_id = repo->id;
+    c->worker = w;
+    c->repo_name = arena_strdup(&c->arena, repo);
+    c->repo_id = repo_id;
     c->package = arena_strdup(&c->arena, package);
     c->now_ms = clock_wall_ms();
     c->removed = json_array();
+}
+
+void npm_change_init(struct npm_change *c, struct http_request *req, const struct repo *repo,
+                     const char *package)
+{
+    change_init(c, worker_of(req), repo->name, repo->id, package);
     c->tether = tether_tie(req, &c->req);
+}
+
+void npm_change_init_import(struct npm_change *c, struct imported *m)
+{
+    change_init(c, m->worker, m->repo, m->repo_id, "");
+    c->imported = m;
+    c->create = true;
 }
 
 void npm_change_free(struct npm_change *c)
@@ -98,8 +111,8 @@ void npm_change_run(struct npm_change *c)
     const struct repo *repo = npm_change_repo(c);
     struct registry_update u = {
         .path = npm_document_path(&c->arena, c->package), .content_type = "application/json",
-        .limit = NPM_DOCUMENT_LIMIT, .req = c->req, .apply = change_apply, .add = change_add,
-        .done = change_done, .arg = c,
+        .limit = NPM_DOCUMENT_LIMIT, .req = c->imported ? c->imported->req : c->req, .apply = change_apply,
+        .add = change_add, .done = change_done, .arg = c,
     };
 
     if (repo)

@@ -155,6 +155,7 @@ static void join(struct composing *c, const struct document_source *s, json_t *d
 static void composing_begin(struct composing *c, json_t *first)
 {
     c->doc = json_copy(first);
+    json_object_del(c->doc, "_moved"); /* of ours: what waits for versions to come */
     c->versions = json_object();
     c->times = json_object();
     c->tags = json_object();

@@ -90,7 +90,7 @@ enum err npm_doc_store(json_t *doc, int64_t now_ms, struct buf *ret, struct why 
     json_t *times = object_of(doc, "time");
     char text[32], random[17], next[64];
 
-    if (!json_object_size(object_of(doc, "versions")))
+    if (!json_object_size(object_of(doc, "versions")) && !json_object_get(doc, "_moved"))
         return OK;
     random_hex(random, 8);
     snprintf(next, sizeof next, "%lld-%s", (rev ? strtoll(rev, NULL, 10) : 0) + 1, random);
@@ -223,6 +223,15 @@ static void describe(json_t *doc, const struct npm_release *r)
         json_object_set_new(doc, "maintainers", json_pack("[{s:s, s:s}]", "name", r->user, "email", ""));
 }
 
+static bool is_same(const json_t *manifest, const struct npm_release *r)
+{
+    const char *shasum = json_string_value(json_object_get(json_object_get(manifest, "dist"), "shasum"));
+    char hex[41];
+
+    hex_encode(r->facts.digests.sha1, 20, hex);
+    return shasum && !strcmp(shasum, hex);
+}
+
 enum err npm_doc_publish(json_t *doc, const struct npm_release *r, struct why *why)
 {
     json_t *versions = object_of(doc, "versions"), *tags = object_of(doc, "dist-tags"), *version;
@@ -230,6 +239,8 @@ enum err npm_doc_publish(json_t *doc, const struct npm_release *r, struct why *w
     char text[32];
     bool tagged = false;
 
+    if (r->moved && is_same(json_object_get(versions, r->version), r))
+        return ERR_GONE;
     if (json_object_get(versions, r->version))
         return fail(why, ERR_CONFLICT, "you cannot publish over the previously published versions: %s",
                     r->version);
@@ -246,8 +257,10 @@ enum err npm_doc_publish(json_t *doc, const struct npm_release *r, struct why *w
         json_object_set(tags, tag, version);
         tagged = true;
     }
+    if (r->moved)
+        (void)npm_doc_moved(doc, r->version);
     /* A first version is the latest, whatever its tag: "npm install name" must find something. */
-    if (!tagged || !json_object_get(tags, "latest"))
+    else if (!tagged || !json_object_get(tags, "latest"))
         json_object_set_new(tags, "latest", json_string(tagged ? r->version : npm_doc_newest(doc, NULL)));
     if (!strcmp(json_string_value(json_object_get(tags, "latest")), r->version))
         describe(doc, r);
@@ -309,6 +322,8 @@ enum err npm_doc_remove(json_t *doc, const char *version, struct why *why)
     if (json_object_del(object_of(doc, "versions"), version))
         return fail(why, ERR_NOT_FOUND, "version not found: %.100s", version);
     json_object_del(object_of(doc, "time"), version);
+    if (!json_object_size(object_of(doc, "versions")))
+        json_object_del(doc, "_moved");
     json_object_foreach_safe (tags, next, tag, value)
         if (json_is_string(value) && !strcmp(json_string_value(value), version)) {
             latest = latest || !strcmp(tag, "latest");

@@ -18,7 +18,8 @@ enum { NPM_VERSIONS = 20000 };   /* of one package */
 
 /* NULL `data`: an empty one. ERR_IO: it is no document (only we wrote it). */
 enum err npm_doc_load(const char *package, const char *data, size_t size, json_t **ret, struct why *why);
-/* Counts the change, notes its time, writes. Nothing is written when no version is left. */
+/* Counts the change, notes its time, writes. Nothing is written when no version is left, and none is to come
+ * (npm_doc_move). */
 enum err npm_doc_store(json_t *doc, int64_t now_ms, struct buf *ret, struct why *why);
 
 /* What is known of a tarball besides what its publisher said. */
@@ -36,9 +37,17 @@ struct npm_release {
     const char *readme;          /* or NULL */
     int64_t now_ms;
     struct npm_facts facts;
+    bool moved;                  /* from another registry: it has no tags, but it may be the newest */
 };
-/* CONFLICT: there is such a version. */
+/* CONFLICT: there is such a version. GONE: it is there with these bytes, and is `moved`. */
 enum err npm_doc_publish(json_t *doc, const struct npm_release *r, struct why *why);
+/* moved.c: a version has come from another registry: what was waiting for it is said of it. It is the latest
+ * if the other registry's document said so, or said nothing of it and none that is there is newer (the newest
+ * that is no prerelease, as npm_doc_newest). */
+void npm_doc_moved(json_t *doc, const char *version);
+/* Takes over what the other registry's document says of versions, those that are to come included.
+ * BAD_REQUEST. */
+enum err npm_doc_move(json_t *doc, const json_t *packument, struct why *why);
 /* The client's own words about a tarball, compared: BAD_REQUEST, DIGEST_MISMATCH. */
 enum err npm_dist_check(const json_t *manifest, const struct digest_values *got, struct why *why);
 

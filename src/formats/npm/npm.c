@@ -192,5 +192,8 @@ const struct format npm_format = {
     .handle = npm_handle,
     .check = npm_check,
     .remove = npm_remove,
+    .importable = npm_importable,
+    .import = npm_import,
+    .import_digests = DIGEST_SHA1 | DIGEST_SHA512,
     .anonymous = npm_anonymous,
 };

@@ -27,6 +27,7 @@ struct npm_change {
     struct tether *tether;
     struct arena arena;          /* for strings; the loop's */
     const char *repo_name, *package;
+    struct imported *imported;   /* it answers, and `req` is none; or NULL */
     int64_t repo_id, now_ms;
     bool create;                 /* there need be no such package yet */
     bool may_delete;
@@ -46,6 +47,7 @@ struct npm_change {
 /* An `c` of the caller's memory (malloc), zeroed, is made ready. */
 void npm_change_init(struct npm_change *c, struct http_request *req, const struct repo *repo,
                      const char *package);
+void npm_change_init_import(struct npm_change *c, struct imported *m);
 void npm_change_run(struct npm_change *c); /* freed by itself, at the end */
 void npm_change_free(struct npm_change *c);
 const struct repo *npm_change_repo(struct npm_change *c); /* as it is now; NULL: gone */
@@ -60,6 +62,11 @@ void npm_remove(struct http_request *req, const struct repo *repo, const char *p
 
 /* --- publish.c --- */
 void npm_publish(struct http_request *req, const struct repo *repo, const struct npm_path *path);
+void npm_import_tarball(struct imported *m);
+
+/* --- import.c: tarballs, and packages' documents, of another registry --- */
+enum err npm_importable(const struct repo *repo, const char *path, struct why *why);
+void npm_import(struct imported *m);
 
 /* --- tarball.c: what a tarball holds, for a pool thread --- */
 struct npm_tarball {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/formats/npm/publish.c: a PUT of a package: a document with a tarball inside (npm publish), a document
- * without one (deprecate, unpublish), or a bare tarball (curl).
+ * without one (deprecate, unpublish), or a bare tarball (curl, and what is imported).
  *
  *   BODY → SEAL → LOOK → JUDGE → (SEAL2) → CHANGE → answer
  *
@@ -61,7 +61,9 @@ static void publish_release(struct npm_change *c)
 
 static void publish_fail(struct publish *p, enum err e, const struct why *why)
 {
-    if (p->change.req)
+    if (p->change.imported)
+        imported_end(p->change.imported, e, why);
+    else if (p->change.req)
         npm_fail(p->change.req, e, why);
     npm_change_free(&p->change);
 }
@@ -74,19 +76,29 @@ static enum err edit_publish(struct npm_change *c, json_t *doc, struct why *why)
     struct npm_release r = {
         .package = c->package, .version = p->version, .user = p->user, .manifest = p->manifest,
         .tags = p->tags, .readme = p->readme, .now_ms = c->now_ms, .facts = p->facts,
+        .moved = c->imported != NULL,
     };
+    enum err e;
 
-    return npm_doc_publish(doc, &r, why);
+    if (c->imported)
+        r.now_ms = c->imported->made_ms;
+    e = npm_doc_publish(doc, &r, why);
+    if (e == ERR_GONE)
+        c->imported->already = true;
+    return e;
 }
 
 static void add_bytes(struct npm_change *c, struct commit *commit)
 {
     struct publish *p = container_of(c, struct publish, change);
-    const struct commit_what tarball = { .content_type = "application/octet-stream", .name = c->package,
-                                         .version = p->version };
+    struct commit_what tarball = { .content_type = "application/octet-stream", .name = c->package,
+                                   .version = p->version };
+    const char *path = npm_tarball_path(&c->arena, c->package, p->version);
     const struct commit_what hidden = { .content_type = "application/json", .hidden = true };
 
-    commit_put(commit, npm_tarball_path(&c->arena, c->package, p->version), p->stage, &tarball);
+    if (c->imported)
+        commit_imported(commit, c->imported, path, p->stage, &tarball);
+    commit_put(commit, path, p->stage, &tarball);
     if (p->attested)
         commit_put(commit, npm_attestations_path(&c->arena, c->package, p->version), p->attested, &hidden);
 }
@@ -97,6 +109,8 @@ static void on_published(struct npm_change *c, enum err e, const struct why *why
 
     if (!e)
         p->stage = p->attested = NULL; /* they have their names */
+    if (c->imported)
+        imported_end(c->imported, c->imported->already ? OK : e == ERR_PRECONDITION ? ERR_CONFLICT : e, why);
     if (!c->req)
         return;
     if (e)
@@ -173,7 +187,8 @@ static enum err judge_bytes(struct publish *p, struct why *why)
     if (!p->document)            /* its package.json is all there is */
         p->manifest = json_incref(t.manifest);
     if (!p->document && !p->named) {
-        p->change.package = name && npm_name_valid(name, true) ? arena_strdup(&p->change.arena, name) : "";
+        bool fresh = !p->change.imported;
+        p->change.package = name && npm_name_valid(name, fresh) ? arena_strdup(&p->change.arena, name) : "";
         p->version = version ? arena_strdup(&p->change.arena, version + strspn(version, " =v")) : "";
     }
     /* What is resolved must be what is installed: a document about another package is how one hides a
@@ -292,9 +307,9 @@ static void judge(struct work *work)
         p->err = judge_bytes(p, &p->why);
     if (!p->err && !npm_version_valid(p->version))
         p->err = fail(&p->why, ERR_BAD_REQUEST, "'%.100s' is not a version (semver 2.0.0)", p->version);
-    if (!p->err)
+    if (!p->err && p->document)
         p->err = npm_dist_check(p->manifest, &p->facts.digests, &p->why);
-    if (!p->err && !p->tags)
+    if (!p->err && !p->tags && !p->change.imported)
         p->tags = json_pack("{s:s}", p->default_tag ? p->default_tag : "latest", p->version);
 }
 
@@ -306,7 +321,7 @@ static void on_judged(struct work *work)
 
     if (!p->err && !repo)
         p->err = fail(&p->why, ERR_NOT_FOUND, "the repository does not exist any more");
-    if (p->err || !c->req) {
+    if (p->err || (!c->req && !c->imported)) {
         publish_fail(p, p->err, &p->why);
     } else if (!p->stage) {
         const struct npm_path path = { .package = c->package, .revision = p->revision };
@@ -327,7 +342,7 @@ static void on_fd(enum err e, const struct why *why, int fd, int64_t size, void 
     struct publish *p = arg;
 
     p->fd = e ? -1 : fd;
-    if (e || !p->change.req)
+    if (e || (!p->change.req && !p->change.imported))
         publish_fail(p, e, why);
     else
         work_submit(&p->work, &p->change.worker->loop, judge, on_judged);
@@ -413,19 +428,26 @@ static void on_chunk(struct http_request *req, const void *data, size_t size, en
     }
 }
 
-static struct publish *publish_new(struct http_request *req, const struct repo *repo,
-                                   const struct npm_path *path)
+static struct publish *publish_empty(void)
 {
     struct publish *p = calloc(1, sizeof *p);
 
     check(p);
-    npm_change_init(&p->change, req, repo, path->package);
     p->change.release = publish_release;
     p->fd = -1;
-    p->user = arena_strdup(&p->change.arena, ((const struct principal *)req->principal)->name);
-    p->revision = path->revision ? arena_strdup(&p->change.arena, path->revision) : NULL;
     buf_init(&p->attestations, ATTESTATIONS);
     npm_scan_init(&p->scan, BODY_KEPT, to_stage, p);
+    return p;
+}
+
+static struct publish *publish_new(struct http_request *req, const struct repo *repo,
+                                   const struct npm_path *path)
+{
+    struct publish *p = publish_empty();
+
+    npm_change_init(&p->change, req, repo, path->package);
+    p->user = arena_strdup(&p->change.arena, ((const struct principal *)req->principal)->name);
+    p->revision = path->revision ? arena_strdup(&p->change.arena, path->revision) : NULL;
     return p;
 }
 
@@ -462,6 +484,26 @@ static bool bare(const struct http_request *req, const struct npm_path *path)
     return path->what == NPM_TARBALL ||
            (path->what == NPM_PACKAGE && n > 4 && !strcmp(path->package + n - 4, ".tgz") &&
             !(type && !strncasecmp(type, "application/json", 16)));
+}
+
+/* By its path if that is where such a tarball belongs, else by what it says itself. */
+void npm_import_tarball(struct imported *m)
+{
+    struct publish *p = publish_empty();
+    struct npm_change *c = &p->change;
+    struct npm_path path;
+
+    npm_change_init_import(c, m);
+    npm_path_read(&c->arena, m->path, &path);
+    p->named = path.what == NPM_TARBALL;
+    if (p->named) {
+        c->package = path.package;
+        p->version = path.version;
+    }
+    p->user = m->by;
+    p->stage = m->stage;
+    m->stage = NULL;
+    stage_fd(p->stage, INT64_MAX, on_fd, p);
 }
 
 void npm_publish(struct http_request *req, const struct repo *repo, const struct npm_path *path)

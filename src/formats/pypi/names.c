@@ -140,12 +140,22 @@ static bool named_parse(struct arena *a, const char *project, const char *name, 
     return false;
 }
 
+static const char *const sdists[] = { ".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz", ".tar.z" };
+enum { SDISTS = sizeof sdists / sizeof *sdists };
+
+enum pypi_kind pypi_file_kind(const char *file_name)
+{
+    if (ends(file_name, ".whl"))
+        return PYPI_WHEEL;
+    for (unsigned i = 0; i < SDISTS; i++)
+        if (ends(file_name, sdists[i]))
+            return PYPI_SDIST;
+    return PYPI_OTHER;
+}
+
 bool pypi_file_parse(struct arena *a, const char *project, const char *file_name,
                      struct pypi_file *ret)
 {
-    static const char *const sdists[] = {
-        ".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz", ".tar.z"
-    };
     static const char *const others[] = { ".egg", ".exe", ".msi", ".rpm", ".deb", ".dmg" };
     size_t n = strlen(file_name), end;
 
@@ -154,7 +164,7 @@ bool pypi_file_parse(struct arena *a, const char *project, const char *file_name
         return false;
     if ((end = ends(file_name, ".whl")))
         return wheel_parse(a, project, file_name, n - end, ret);
-    for (unsigned i = 0; i < sizeof sdists / sizeof *sdists; i++)
+    for (unsigned i = 0; i < SDISTS; i++)
         if ((end = ends(file_name, sdists[i]))) {
             ret->kind = PYPI_SDIST;
             ret->zip = i == 1;

@@ -36,6 +36,8 @@ struct pypi_file {
     const char *stem; /* a wheel's "<distribution>-<version>" as spelled: its .dist-info's */
     const char *tag;  /* a wheel's "py3-none-any"; else "" */
 };
+/* By the end of its name alone. */
+enum pypi_kind pypi_file_kind(const char *file_name);
 /* What the name of a project's file says (PEP 427, PEP 625, and what was usual before). False: no version
  * can be read from it. */
 bool pypi_file_parse(struct arena *a, const char *project, const char *file_name,

@@ -231,4 +231,7 @@ const struct format pypi_format = {
     .handle = pypi_handle,
     .check = pypi_check,
     .remove = pypi_remove,
+    .importable = pypi_importable,
+    .import = pypi_import,
+    .import_digests = DIGEST_MD5,
 };

@@ -5,6 +5,7 @@
 
 #include "pantera/api.h"
 #include "pantera/registry.h"
+#include "pantera/stage.h"
 #include "pantera/text.h"
 
 /* Errors as pip, twine and uv show them: in the reason phrase, and as text. */
@@ -25,6 +26,8 @@ char *pypi_quarantine_path(struct arena *a,
 const char *pypi_variant(const char *accept, const char *format);
 
 void pypi_upload(struct http_request *req, const struct repo *repo);                       /* upload.c */
+enum err pypi_importable(const struct repo *repo, const char *path, struct why *why);      /* upload.c */
+void pypi_import(struct imported *m);                                                      /* upload.c */
 void pypi_page(struct http_request *req, const struct repo *repo, const char *project);    /* index.c */
 void pypi_file(struct http_request *req, const struct repo *repo, const char *project, const char *version,
                const char *name);                                                          /* index.c */

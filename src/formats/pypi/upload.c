@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/formats/pypi/upload.c: an upload as twine, uv, poetry and the like send it: a form, one part of
- * which is the file.
+ * which is the file. An import begins at LOOK: its file says what a form would.
  *
  *   RECV ──→ SEAL ──→ LOOK ──→ SIDE ──→ COMMIT ──→ (freed)       any state → (freed) on failure
  *
@@ -40,6 +40,7 @@ struct upload {
     struct arena arena;
     const char *repo_name;
     int64_t repo_id;
+    struct imported *imported; /* or NULL. It answers; `req` is none then */
     /* RECV */
     struct multipart multipart;
     struct form form, metadata;
@@ -88,7 +89,13 @@ static void upload_end(struct upload *u, enum err e, const struct why *why)
     struct http_request *req = u->req;
     struct why text = why ? *why : (struct why){ "" };
 
+    struct imported *m = u->imported;
+
+    if (m)
+        m->already = m->already || u->already;
     upload_free(u);
+    if (m)
+        imported_end(m, e, &text);
     if (!req)
         return;
     if (e)
@@ -132,7 +139,7 @@ static enum err upload_apply(void *arg, const char *data, size_t size, struct bu
                                  .digests = stage_digests(u->file),
                                  .blake2 = u->blake2,
                                  .size = stage_size(u->file),
-                                 .now_ms = clock_wall_ms(),
+                                 .now_ms = u->imported ? u->imported->made_ms : clock_wall_ms(),
                                  .metadata_sha256 =
                                      u->side[0] ? stage_digests(u->side[0])->sha256 : NULL,
                                  .provenance = u->side[1] != NULL,
@@ -161,6 +168,8 @@ static void upload_add(void *arg, struct commit *c)
     struct commit_what provenance = { .content_type = "application/vnd.pypi.integrity.v1+json",
                                       .hidden = true };
 
+    if (u->imported)
+        commit_imported(c, u->imported, u->facts.path, u->file, &file);
     commit_put(c, u->facts.path, u->file, &file);
     if (u->side[0])
         commit_put(c, pypi_metadata_path(&u->arena, u->facts.project, u->facts.file_name),
@@ -189,7 +198,7 @@ static void upload_commit(struct upload *u)
     const struct repo *repo = upload_repo(u);
     struct registry_update update = { .content_type = "application/json",
                                       .limit = PROJECT_BYTES,
-                                      .req = u->req,
+                                      .req = u->imported ? u->imported->req : u->req,
                                       .apply = upload_apply,
                                       .add = upload_add,
                                       .done = on_committed,
@@ -265,20 +274,44 @@ static bool wheel_metadata(const char *path, void *arg)
     return slash && slash - path > 10 && !strcmp(slash - 10, ".dist-info/METADATA");
 }
 
+/* An upload's client says these; an import's file does. */
+static enum err look_facts(struct upload *u)
+{
+    static const char *const names[] = { "name", "version", "requires_python" };
+    unsigned char block[KIB(16)];
+    int64_t at = 0;
+    ssize_t n;
+
+    json_object_set_new(u->form.fields, ":action", json_string("file_upload"));
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+        if (form_text(&u->metadata, names[i]))
+            json_object_set_new(u->form.fields, names[i], json_string(form_text(&u->metadata, names[i])));
+    while ((n = pread(u->fd, block, sizeof block, at)) > 0) {
+        blake2b_update(&u->blake, block, (size_t)n);
+        at += n;
+    }
+    if (n < 0)
+        return ERR_IO;
+    blake2b_final(&u->blake, u->blake2);
+    return form_facts(&u->form, &u->arena, u->file_name, &u->facts, &u->why);
+}
+
 static void look(struct work *work)
 {
     struct upload *u = container_of(work, struct upload, work);
-    bool wheel = u->facts.file.kind == PYPI_WHEEL;
+    bool wheel = u->imported ? pypi_file_kind(u->file_name) == PYPI_WHEEL : u->facts.file.kind == PYPI_WHEEL;
+    unsigned kinds = u->imported ? ARCHIVE_ZIP | ARCHIVE_TAR : u->facts.file.zip ? ARCHIVE_ZIP : ARCHIVE_TAR;
 
-    u->err = archive_find(u->fd, u->facts.file.zip ? ARCHIVE_ZIP : ARCHIVE_TAR, NULL,
-                          wheel ? wheel_metadata : archive_is_below,
+    u->err = archive_find(u->fd, kinds, NULL, wheel ? wheel_metadata : archive_is_below,
                           wheel ? NULL : (char *)"PKG-INFO", &u->text, &u->why);
-    close(u->fd);
     if (u->err == ERR_NOT_FOUND)
         u->err = fail(&u->why, ERR_BAD_REQUEST, "Invalid distribution file: '%.100s' has no %s",
-                      u->facts.file_name, wheel ? "METADATA" : "PKG-INFO");
+                      u->file_name, wheel ? "METADATA" : "PKG-INFO");
     if (!u->err)
         u->err = metadata_read(u->text.data, u->text.length, &u->metadata, &u->why);
+    if (!u->err && u->imported)
+        u->err = look_facts(u);
+    close(u->fd);
     if (!u->err)
         u->err = metadata_check(&u->metadata, &u->arena, &u->facts, &u->why);
     if (!u->err && form_text(&u->metadata, "requires_python"))
@@ -291,7 +324,7 @@ static void on_looked(struct work *work)
 
     if (u->err == ERR_TOO_BIG)
         u->err = ERR_BAD_REQUEST;
-    if (u->err || !u->req)
+    if (u->err || (!u->req && !u->imported))
         upload_end(u, u->err ? u->err : ERR_CLOSED, &u->why);
     else
         upload_side(u);
@@ -429,12 +462,9 @@ static void on_chunk(struct http_request *req, const void *data, size_t size, en
     }
 }
 
-void pypi_upload(struct http_request *req, const struct repo *repo)
+static struct upload *upload_new(struct worker *w, const char *repo, int64_t repo_id)
 {
-    static const struct multipart_calls calls = { part_begin, part_data, part_end };
     struct upload *u = calloc(1, sizeof *u);
-    struct why why = { "" };
-    enum err e;
 
     check(u);
     arena_init(&u->arena);
@@ -442,9 +472,51 @@ void pypi_upload(struct http_request *req, const struct repo *repo)
     form_init(&u->metadata);
     buf_init(&u->text, METADATA_BYTES);
     blake2b_init(&u->blake);
-    u->worker = worker_of(req);
-    u->repo_name = arena_strdup(&u->arena, repo->name);
-    u->repo_id = repo->id;
+    u->worker = w;
+    u->repo_name = arena_strdup(&u->arena, repo);
+    u->repo_id = repo_id;
+    return u;
+}
+
+/* --- an import --- */
+
+static const char *last_segment(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+enum err pypi_importable(const struct repo *repo, const char *path, struct why *why)
+{
+    (void)repo;
+    if (*path != '.' && pypi_file_kind(last_segment(path)) != PYPI_OTHER)
+        return OK;
+    return fail(why, ERR_BAD_REQUEST, "'%.200s' is neither a wheel nor a source distribution; indexes and "
+                "metadata are made here from those", path);
+}
+
+void pypi_import(struct imported *m)
+{
+    struct upload *u = upload_new(m->worker, m->repo, m->repo_id);
+
+    u->imported = m;
+    u->file_name = arena_strdup(&u->arena, last_segment(m->path));
+    u->file = m->stage;
+    m->stage = NULL;
+    u->state = UPLOAD_LOOK;
+    stage_fd(u->file, INT64_MAX, on_fd, u);
+}
+
+/* --- the beginning --- */
+
+void pypi_upload(struct http_request *req, const struct repo *repo)
+{
+    static const struct multipart_calls calls = { part_begin, part_data, part_end };
+    struct upload *u = upload_new(worker_of(req), repo->name, repo->id);
+    struct why why = { "" };
+    enum err e;
+
     e = multipart_init(&u->multipart, http_header(req, "content-type"), &calls, u, &why);
     u->req = req;
     if (e) {

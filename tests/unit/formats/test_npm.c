@@ -476,6 +476,66 @@ static void several_are_joined(void **state)
     assert_null(compose_of(docs + 1, 1, NPM_FULL, ERR_UPSTREAM));
 }
 
+static void move_in(json_t *doc, const char *version)
+{
+    struct why why = { "" };
+    struct npm_release r = { .package = "n", .version = version, .user = "joe", .now_ms = 1700000000123,
+                             .manifest = json_object(), .facts.digests.sha1[0] = 7, .moved = true };
+
+    assert_int_equal(npm_doc_publish(doc, &r, &why), OK);
+    assert_int_equal(npm_doc_publish(doc, &r, &why), ERR_GONE);
+    r.facts.digests.sha1[0] = 8;
+    assert_int_equal(npm_doc_publish(doc, &r, &why), ERR_CONFLICT);
+    json_decref(r.manifest);
+}
+
+static const char *latest(const json_t *doc)
+{
+    return json_string_value(json_object_get(json_object_get(doc, "dist-tags"), "latest"));
+}
+
+/* The highest that is no prerelease, whatever comes first; else what the other registry says, as soon as it
+ * is there. */
+static void versions_move_in(void **state)
+{
+    static const char *const orders[][4] = { { "1.9.0", "1.10.0", "2.0.0-rc.1", "0.1.0" },
+                                             { "2.0.0-rc.1", "1.10.0", "0.1.0", "1.9.0" } };
+    struct why why = { "" };
+    json_t *doc, *said;
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(npm_doc_load("n", NULL, 0, &doc, &why), OK);
+        for (unsigned k = 0; k < 4; k++)
+            move_in(doc, orders[i][k]);
+        assert_string_equal(latest(doc), "1.10.0");
+        json_decref(doc);
+    }
+    assert_int_equal(npm_doc_load("n", NULL, 0, &doc, &why), OK);
+    said = json_pack("{s:{s:s, s:s, s:s}, s:{s:{}, s:{s:s}, s:{}}, s:{s:s}}", "dist-tags", "latest", "1.9.0",
+                     "beta", "3.0.0", "none", "9.9.9", "versions", "1.9.0", "2.0.0", "deprecated", "no",
+                     "3.0.0", "time", "2.0.0", "2020-01-01T00:00:00.000Z");
+    assert_int_equal(npm_doc_move(doc, said, &why), OK);
+    move_in(doc, "2.0.0");
+    assert_string_equal(latest(doc), "2.0.0"); /* there must be one */
+    move_in(doc, "1.9.0");
+    assert_string_equal(latest(doc), "1.9.0");
+    assert_non_null(json_object_get(doc, "_moved"));
+    move_in(doc, "3.0.0");
+    assert_string_equal(latest(doc), "1.9.0"); /* the other registry knew of it */
+    assert_null(json_object_get(doc, "_moved"));
+    assert_int_equal(json_object_size(json_object_get(doc, "dist-tags")), 2);
+    assert_string_equal(json_string_value(json_object_get(
+                            json_object_get(json_object_get(doc, "versions"), "2.0.0"), "deprecated")), "no");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(doc, "time"), "2.0.0")),
+                        "2020-01-01T00:00:00.000Z");
+    move_in(doc, "4.0.0");
+    assert_string_equal(latest(doc), "4.0.0");
+    assert_int_equal(npm_doc_move(doc, json_null(), &why), ERR_BAD_REQUEST);
+    json_decref(said);
+    json_decref(doc);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -485,6 +545,7 @@ int main(void)
         cmocka_unit_test(large_ones_pass), cmocka_unit_test(documents_change),
         cmocka_unit_test(digests_are_compared), cmocka_unit_test(times_are_read),
         cmocka_unit_test(answers_are_composed), cmocka_unit_test(several_are_joined),
+        cmocka_unit_test(versions_move_in),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
  * and no query scans. */
 #include "fx_meta.h"
 
+#include "pantera/meta_artifact.h"
 #include "pantera/meta_import.h"
 #include "storage/meta/internal.h"
 
@@ -53,6 +54,46 @@ static void a_key_is_for_one_import(void **state)
     assert_int_equal(put("k", "a", "blobs/aa/5", 1), OK);
     assert_int_equal(fx_store(&fx, 1, "a", 9), OK);
     assert_int_equal(put("k", "a", "blobs/aa/6", 1), ERR_CONFLICT);
+}
+
+/* What an import's format commits: a name, a document, and the key, all or none of them. */
+static enum err commit(const char *key, const char *path, const char *blob, unsigned digest)
+{
+    char other[64];
+    json_t *result = NULL, *sha256 = json_sprintf("%064x", digest);
+    snprintf(other, sizeof other, "%s-document", blob);
+    assert_int_equal(fx_reserve(&fx, "a", "default", blob), OK);
+    assert_int_equal(fx_reserve(&fx, "a", "default", other), OK);
+    json_t *items = json_pack("[{s:s, s:s, s:s, s:s, s:i, s:O, s:b}, {s:s, s:s, s:s, s:s, s:i, s:O, s:b}]",
+                              "do", "put", "path", ".doc", "store", "default", "key", other, "size", 3,
+                              "sha256", sha256, "hidden", 1, "do", "put", "path", "place/a", "store",
+                              "default", "key", blob, "size", 3, "sha256", sha256, "if_absent", 1);
+    enum err e = fx_run(&fx, "artifact.commit",
+                        json_pack("{s:i, s:s, s:o, s:{s:i, s:s, s:i, s:o, s:{s:s, s:s, s:i}}}", "repo_id",
+                                  1, "store", "default", "items", items, "import", "repo_id", 1, "path", path,
+                                  "size", 3, "sha256", sha256, "session", "key", key, "repo_type", "npm",
+                                  "created_ms", 77),
+                        &result);
+    bool already = json_is_true(json_object_get(result, "already"));
+    json_decref(result);
+    return e ? e : already ? ERR_AGAIN : OK;
+}
+
+static void a_format_may_choose_the_place(void **state)
+{
+    struct import_session s;
+    struct artifact_row row;
+    assert_int_equal(commit("k", "place/a", "blobs/aa/1", 1), OK);
+    assert_int_equal(import_get(fx.reader, &fx.arena, "k", &s), OK);
+    assert_true(s.present);
+    assert_int_equal(artifact_get(fx.reader, &fx.arena, 1, "place/a", &row), OK);
+    assert_int_equal(row.created_ms, 77);
+    assert_int_equal(commit("k", "place/a", "blobs/aa/2", 1), ERR_AGAIN);
+    assert_int_equal(commit("k", "b", "blobs/aa/3", 1), ERR_CONFLICT);
+    assert_int_equal(commit("k", "place/a", "blobs/aa/4", 2), ERR_CONFLICT);
+    /* Another key: the rest is refused, and so is the key not used. */
+    assert_int_equal(commit("l", "place/a", "blobs/aa/5", 1), ERR_PRECONDITION);
+    assert_int_equal(import_get(fx.reader, &fx.arena, "l", &s), ERR_NOT_FOUND);
 }
 
 static void old_keys_go(void **state)
@@ -112,7 +153,8 @@ static void before_the_migration_it_is_not_available(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, open_it, close_it)
-    const struct CMUnitTest tests[] = { T(a_key_is_for_one_import), T(old_keys_go), T(no_query_scans),
+    const struct CMUnitTest tests[] = { T(a_key_is_for_one_import), T(a_format_may_choose_the_place),
+                                       T(old_keys_go), T(no_query_scans),
                                        T(before_the_migration_it_is_not_available) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
