@@ -129,6 +129,7 @@ struct document_kind {           /* static const: one a kind of index */
                         struct document_date *ret, unsigned room);
 };
 
+enum { DOCUMENT_PAGES = 100 };
 struct document {
     const struct document_kind *kind;
     const char *path;            /* where it lives in a repository; also its cache key */
@@ -141,6 +142,8 @@ struct document {
     package_owns *owns;          /* NULL: as said above */
     bool forever;                /* it never changes under its name: once cached,
         upstream is not asked again */
+    bool paged;                  /* upstream's answers name the next (Link, RFC 8288): a proxy's source is
+        all of them, one behind the other, DOCUMENT_PAGES at most */
     const struct digest_values *expected; /* that its name says;
         upstream's bytes are compared. NULL: nothing */
 };

@@ -21,6 +21,7 @@
 #include "pantera/meta_upstream.h"
 #include "pantera/text.h"
 #include "src/registry/flying.h"
+#include "src/registry/source.h"
 
 #define SCRATCH_FULL KIB(256)
 #define HEAD_TEXT_MOST 1024
@@ -238,6 +239,8 @@ static void bytes_drop(struct flight *f)
     f->fill_size = f->fill_capacity = 0;
     f->scratched = 0;
     f->ended = f->staged = f->paused = false;
+    f->page = 0;
+    f->next_page = NULL;
 }
 
 void flight_stop(struct flight *f)
@@ -289,6 +292,17 @@ static void change_head(struct flight *f, void *arg)
     f->view.content_type = f->content_type;
 }
 
+/* The page after this one. Of several pages nothing is kept that speaks of the first alone. */
+static void page_note(struct flight *f)
+{
+    const struct upstream_request *r = &f->request;
+
+    f->next_page = f->page + 1 < DOCUMENT_PAGES ? url_next(&f->arena, r->url, upstream_header(r, "link"))
+                                                : NULL;
+    if (f->next_page)
+        f->etag = f->last_modified = NULL;
+}
+
 static void on_head(struct upstream_request *r)
 {
     struct flight *f = r->arg;
@@ -299,6 +313,11 @@ static void on_head(struct upstream_request *r)
 
     if (!f || f->canceled)
         return;
+    if (f->page) {
+        page_note(f);
+        f->good_head = true;
+        return;
+    }
     f->etag = kept(f, upstream_header(r, "etag"));
     f->last_modified = kept(f, upstream_header(r, "last-modified"));
     f->final_url = kept(f, r->url);
@@ -312,6 +331,10 @@ static void on_head(struct upstream_request *r)
         return;
     }
     announced_read(f);
+    if (f->order.paged) {
+        page_note(f);
+        f->announced.kinds = f->next_page ? 0 : f->announced.kinds;
+    }
     if (!repo)
         e = fail(&why, ERR_NOT_FOUND, "the repository does not exist any more");
     if (!e && !f->order.document && !f->facts.released_ms)
@@ -326,7 +349,7 @@ static void on_head(struct upstream_request *r)
         ask_cancel(f);
         return;
     }
-    f->stage = stage_new(f->worker, repo, r->length, limit,
+    f->stage = stage_new(f->worker, repo, f->next_page ? -1 : r->length, limit,
                          f->order.kinds | f->order.expected.kinds | f->facts.digests.kinds |
                              f->announced.kinds);
     f->room = true;
@@ -410,6 +433,9 @@ static void on_done(struct upstream_request *r)
     } else if (f->order.date && !f->bodily && (r->status == 405 || r->status == 501)) {
         f->bodily = true;
         flight_next(f); /* the same remote */
+    } else if (r->outcome == UPSTREAM_OK && f->good_head && f->next_page) {
+        f->page++;
+        flight_next(f);
     } else if (r->outcome == UPSTREAM_OK && f->good_head) {
         f->state = FLIGHT_SEAL;
         stage_finish(f->stage, on_staged, f);
@@ -418,7 +444,7 @@ static void on_done(struct upstream_request *r)
         flight_unchanged(f);
     } else {
         int64_t until_ms = clock_wall_ms() + r->retry_after_ms;
-        enum err e = r->outcome == UPSTREAM_NOT_FOUND ? OK : r->err ? r->err : ERR_UPSTREAM;
+        enum err e = r->outcome == UPSTREAM_NOT_FOUND ? f->page ? ERR_UPSTREAM : OK : r->err ? r->err : ERR_UPSTREAM;
         if (r->err == ERR_UNAVAILABLE && r->retry_after_ms > 0 && !f->some_failed)
             flight_changed(f, change_until, &until_ms);
         flight_again(f, e, &why);
@@ -477,15 +503,19 @@ static void flight_next(struct flight *f)
     if (f->order.accept)
         headers[n++] = arena_printf(&f->arena, "Accept: %s", f->order.accept);
     headers[n++] = "Accept-Encoding: identity"; /* the bytes themselves: digests are of those */
-    conditions_add(f, headers, &n);
+    if (!f->page)
+        conditions_add(f, headers, &n);
     f->request = (struct upstream_request){
-        .remote = remote, .path = f->facts.url ? f->facts.url : f->order.url_path, .headers = headers,
+        .remote = remote, .path = f->page ? f->next_page : f->facts.url ? f->facts.url : f->order.url_path,
+        .headers = headers,
         .method = f->order.date && !f->bodily ? "HEAD" : NULL,
         .on_head = on_head, .on_data = on_data, .on_done = on_done, .arg = f,
     };
     e = upstream_submit(f->worker->upstream, &f->request, &why);
     if (e) {
         note_worst(f, e, &why);
+        if (f->page)
+            bytes_drop(f);
         f->remote++;
         flight_next(f);
         return;

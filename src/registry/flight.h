@@ -20,6 +20,7 @@ struct flight_order {
     const char *path;
     bool document;               /* may be there already, and is asked for conditionally */
     bool date;                   /* only when it was changed last; `path` names the answer, not bytes */
+    bool paged;                  /* a document of several answers */
     const char *url_path, *accept, *content_type;
     unsigned kinds;
     struct digest_values expected;

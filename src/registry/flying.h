@@ -62,6 +62,8 @@ struct flight {
     /* what is asked for */
     struct file_facts facts;
     unsigned remote;             /* index of the one that is asked */
+    unsigned page;               /* of a paged document: which answer comes */
+    const char *next_page;       /* absolute; NULL: this is the last */
     bool some_failed;
     enum err worst;
     struct why worst_why;

@@ -180,7 +180,7 @@ static void ask_upstream(struct source *s, const struct repo *repo)
 {
     const struct document *d = s->document;
     struct flight_order o = { .path = d->path, .document = true, .url_path = d->url_path, .accept = d->accept,
-                              .limit = d->kind->limit };
+                              .limit = d->kind->limit, .paged = d->paged };
 
     if (d->expected) {
         o.expected = *d->expected;

@@ -39,5 +39,7 @@ void source_free(struct source *s); /* not while a `done` is due */
 
 /* An URL as a document at `base` means it (RFC 3986 §5.2, without a fragment). */
 const char *url_resolve(struct arena *a, const char *base, const char *url);
+/* What a header `link` (or NULL) of the answer of `base` names as the next page; NULL: nothing. */
+const char *url_next(struct arena *a, const char *base, const char *link);
 
 #endif

@@ -67,3 +67,18 @@ const char *url_resolve(struct arena *a, const char *base, const char *url)
     remove_dots(whole);
     return arena_printf(a, "%.*s%s%s", (int)path, base, whole, query);
 }
+
+/* RFC 8288 §3, as much of it as registries send: <target>; rel="next" */
+const char *url_next(struct arena *a, const char *base, const char *link)
+{
+    const char *at = link, *end, *stop, *rel;
+
+    while (at && (at = strchr(at, '<')) && (end = strchr(at, '>'))) {
+        stop = end + strcspn(end, ",");
+        rel = strstr(end, "rel=");
+        if (rel && rel < stop && !strncmp(rel + 4 + (rel[4] == '"'), "next", 4))
+            return url_resolve(a, base, arena_strndup(a, at + 1, (size_t)(end - at - 1)));
+        at = stop;
+    }
+    return NULL;
+}

@@ -525,7 +525,7 @@ def test_a_proxy_asks_once_and_then_never(cluster, upstream, tmp_path):
         list(pool.map(lambda i: s.run("copy", *SRC, f"{at[i]}:v1", f"oci:back{i}:v1"), range(3)))
     for p in parts:
         assert upstream.asked(p) == 1, p
-    warm = upstream.asked("(manifests|blobs)")
+    warm = upstream.asked("(manifests/(v1|sha256:)|blobs)")
     for i in range(3):
         s.run("copy", *SRC, f"{at[i]}:v1", f"oci:warm{i}:v1")
         r = expect(clients[i], "GET", "/v2/mirror/team/app/manifests/v1", 200, headers={"Accept": "*/*"})
@@ -534,7 +534,7 @@ def test_a_proxy_asks_once_and_then_never(cluster, upstream, tmp_path):
         expect(clients[i], "HEAD", f"/v2/mirror/team/app/manifests/{sha(raw)}", 200)
         assert tags(clients[i], "mirror/team/app") == ["v1"]
         assert referrers(clients[i], "mirror/team/app", sha(raw)).json()["manifests"] == []
-    assert upstream.asked("(manifests|blobs)") == warm + 1  # by digest, which nobody had asked for before
+    assert upstream.asked("(manifests/(v1|sha256:)|blobs)") == warm + 1  # by digest, which nobody had asked for before
     # What is not there, and what may not be done.
     assert code_of(expect(clients[0], "GET", "/v2/mirror/team/app/manifests/none", 404)) == "MANIFEST_UNKNOWN"
     assert code_of(expect(clients[0], "GET", f"/v2/mirror/team/app/blobs/{sha(b'none')}",
@@ -702,6 +702,76 @@ def test_cooldown_holds_for_tags_and_digests(cluster, upstream, tmp_path):
     c.must("PUT", "/cooldown/config", {"unknown": "allow"})
     pull(b, "quick/app:plain")
     pull(b, "quick/app:arm", fails="TOO_YOUNG")
+
+
+class Paged(http.server.BaseHTTPRequestHandler):
+    """A registry that gives seven tags at a time, whatever it is asked for, and an opaque `last`; it lists no
+    referrers, but has the tag that clients push instead."""
+    protocol_version = "HTTP/1.1"
+    names, failing, index, asked = [], -1, b"", 0
+
+    def do_GET(self):
+        path, _, query = self.path.partition("?")
+        body, headers, status = b"", {}, 404
+        if path.endswith("/tags/list"):
+            type(self).asked += 1
+            at = int(query.split("opaque=")[1]) if "opaque=" in query else 0
+            body, status = json.dumps({"name": "a", "tags": self.names[at:at + 7]}).encode(), 200
+            if at + 7 < len(self.names):
+                headers = {"Link": f'</v2/x/y>; rel="prev", <{path}?opaque={at + 7}>; rel="next"'}
+            if at == self.failing:
+                body, status = b"", 500
+        elif "/manifests/sha256-" in path:
+            body, headers, status = self.index, {"Content-Type": OCI_INDEX}, 200
+        self.send_response(status)
+        for name, value in {"ETag": '"same"', **headers}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_an_upstreams_pages_are_followed(make_node):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Paged)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        c = make_node().admin()
+        Paged.names = [f"v{i}" for i in range(40)]
+        make_repo(c, "images")
+        make_proxy(c, "mirror", f"http://127.0.0.1:{server.server_port}", cache={"metadata": {"ttl": "1s"}})
+        make_group(c, "all", ["images", "mirror"], allow_upstream=["*"])
+        push_image(c, "images/a", "ours")
+        assert tags(c, "mirror/a") == sorted(Paged.names)
+        assert tags(c, "all/a") == sorted([*Paged.names, "ours"])
+        seen, url = [], "/v2/all/a/tags/list?n=9"
+        while url:
+            r = expect(c, "GET", url, 200)
+            assert len(r.json()["tags"]) <= 9
+            seen += r.json()["tags"]
+            link = r.headers["Link"]
+            url = link[1:link.index(">")] if link else None
+        assert seen == sorted([*Paged.names, "ours"])
+        # A page that fails: what is known stays, and a part is not taken for the whole. A new last page comes.
+        Paged.failing, before = 14, Paged.asked
+        wait_until("another look", lambda: tags(c, "mirror/a") and Paged.asked > before)
+        assert tags(c, "mirror/a") == sorted(Paged.names)
+        Paged.failing, Paged.names = -1, [*Paged.names, "v99"]
+        wait_until("the new tag", lambda: "v99" in tags(c, "mirror/a"), 40)
+        # Who lists no referrers may have the tag instead.
+        subject = sha(b"subject")
+        Paged.index = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [
+            {"mediaType": OCI_MANIFEST, "digest": sha(b"signature"), "size": 1,
+             "artifactType": "a/b"}]}).encode()
+        for query in ("", "?artifactType=a/b"):
+            got = referrers(c, "mirror/a", subject, query).json()["manifests"]
+            assert [d["digest"] for d in got] == [sha(b"signature")]
+        assert referrers(c, "mirror/a", subject, "?artifactType=c/d").json()["manifests"] == []
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 class Faulty(http.server.BaseHTTPRequestHandler):

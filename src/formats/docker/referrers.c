@@ -64,24 +64,44 @@ enum err referrers_remove(const char *data, size_t size, const char *digest, str
     return was_last ? OK : ERR_AGAIN;
 }
 
+struct join {
+    json_t *all, *seen;          /* seen: digests, as members */
+    const char *type;
+};
+
+static void join_add(struct join *j, const json_t *list)
+{
+    json_t *d;
+    size_t i;
+
+    json_array_foreach (list, i, d) {
+        const char *digest = json_string_value(json_object_get(d, "digest"));
+        const char *type = json_string_value(json_object_get(d, "artifactType"));
+        if (!digest || (j->type && (!type || strcmp(type, j->type))) || json_object_get(j->seen, digest))
+            continue;
+        json_object_set_new(j->seen, digest, json_true());
+        json_array_append(j->all, d);
+    }
+}
+
 enum err referrers_join(const struct document_source *sources, unsigned count, const char *artifact_type,
                         struct buf *ret, struct why *why)
 {
-    json_t *all, *root = list_load(NULL, 0, &all);
+    json_t *all, *root = list_load(NULL, 0, &all), *page;
+    struct join j = { all, json_object(), artifact_type };
+    json_error_t error;
 
     for (unsigned i = 0; i < count; i++) {
-        json_t *list, *one = list_load(sources[i].data, sources[i].size, &list), *d;
-        size_t j;
-        json_array_foreach (list, j, d) {
-            const char *digest = json_string_value(json_object_get(d, "digest"));
-            const char *type = json_string_value(json_object_get(d, "artifactType"));
-            if (!digest || (artifact_type && (!type || strcmp(type, artifact_type))))
-                continue;
-            list_remove(all, digest);
-            json_array_append(all, d);
+        const struct document_source *s = &sources[i];
+        size_t at = 0;
+        while (at < s->size && (page = json_loadb(s->data + at, s->size - at, JSON_DISABLE_EOF_CHECK,
+                                                  &error))) {
+            at += (size_t)error.position;
+            join_add(&j, json_object_get(page, "manifests"));
+            json_decref(page);
         }
-        json_decref(one);
     }
+    json_decref(j.seen);
     return list_write(root, ret, why);
 }
 

@@ -53,10 +53,14 @@ void remote_blob(struct oci_call *c, const struct repo *repo, const struct oci_d
 
 /* --- tags --- */
 
-static json_t *names_of(const char *data, size_t size, json_t **ret_root)
+/* The next of the pages that `data` holds; NULL: there is no other. Advances *at. */
+static json_t *page_next(const char *data, size_t size, size_t *at)
 {
-    *ret_root = json_loadb(data, size, 0, NULL);
-    return json_object_get(*ret_root, "tags");
+    json_error_t error;
+    json_t *page = *at < size ? json_loadb(data + *at, size - *at, JSON_DISABLE_EOF_CHECK, &error) : NULL;
+
+    *at += page ? (size_t)error.position : 0;
+    return page;
 }
 
 /* Ours: all of them. */
@@ -110,34 +114,55 @@ static int by_bytes(const void *left, const void *right)
     return strcmp(*(const char *const *)left, *(const char *const *)right);
 }
 
+struct names {
+    struct arena *arena;
+    const char **list;
+    size_t count, room;
+};
+
+static void names_add(struct names *n, const char *name)
+{
+    if (n->count == n->room) {
+        const char **more = arena_alloc(n->arena, (n->room ? 2 * n->room : 64) * sizeof *more);
+        if (n->room)
+            memcpy(more, n->list, n->room * sizeof *more);
+        n->list = more;
+        n->room = n->room ? 2 * n->room : 64;
+    }
+    n->list[n->count++] = arena_strdup(n->arena, name);
+}
+
+static void names_read(struct names *n, const struct document_source *s, struct document_answer *answer)
+{
+    json_t *page, *item;
+    size_t at = 0, i;
+
+    while (n->count < TAGS_LISTED && (page = page_next(s->data, s->size, &at))) {
+        json_array_foreach (json_object_get(page, "tags"), i, item) {
+            const char *tag = json_string_value(item);
+            if (n->count < TAGS_LISTED && tag && oci_tag_valid(tag) && !is_held(s, tag, answer))
+                names_add(n, tag);
+        }
+        json_decref(page);
+    }
+}
+
 /* spec: "ASCIIbetical" order; each once. */
 static enum err compose_tags(const struct document_request *q, const struct document_source *sources,
                              unsigned count, struct buf *ret, struct document_answer *answer, struct why *why)
 {
-    const char **names = NULL;
-    size_t n = 0, j;
-    const json_t *item;
+    struct names names = { .arena = q->arena };
     json_t *out = json_array(), *body;
     char *text;
     enum err e;
 
-    for (unsigned i = 0; i < count; i++) {
-        json_t *root, *list = names_of(sources[i].data, sources[i].size, &root);
-        const char **all = arena_alloc(q->arena, (n + json_array_size(list) + 1) * sizeof *all);
-        if (n)
-            memcpy(all, names, n * sizeof *all);
-        names = all;
-        json_array_foreach (list, j, item)
-            if (json_is_string(item) && oci_tag_valid(json_string_value(item)) &&
-                !is_held(&sources[i], json_string_value(item), answer))
-                names[n++] = arena_strdup(q->arena, json_string_value(item));
-        json_decref(root);
-    }
-    if (n)
-        qsort(names, n, sizeof *names, by_bytes);
-    for (size_t i = 0; i < n; i++)
-        if (i == 0 || strcmp(names[i - 1], names[i]))
-            json_array_append_new(out, json_string(names[i]));
+    for (unsigned i = 0; i < count; i++)
+        names_read(&names, &sources[i], answer);
+    if (names.count)
+        qsort(names.list, names.count, sizeof *names.list, by_bytes);
+    for (size_t i = 0; i < names.count; i++)
+        if (i == 0 || strcmp(names.list[i - 1], names.list[i]))
+            json_array_append_new(out, json_string(names.list[i]));
     body = json_pack("{s:s, s:o}", "name", q->package, "tags", out);
     text = json_dumps(body, JSON_COMPACT);
     e = text ? buf_puts(ret, text) : fail(why, ERR_INTERNAL, "tags can't be written");
@@ -162,7 +187,8 @@ static void on_tags(struct http_request *req, enum err e, const struct why *why,
         oci_fail_as(req, e, why, "NAME_UNKNOWN");
         return;
     }
-    tags = json_incref(names_of(data, size, &root));
+    root = json_loadb(data, size, 0, NULL);
+    tags = json_incref(json_object_get(root, "tags"));
     json_decref(root);
     oci_tags_reply(c, tags);
 }
@@ -173,6 +199,7 @@ void remote_tags(struct oci_call *c, const struct repo *repo)
     struct document d = {
         .kind = &tags_kind, .package = c->image, .path = arena_printf(a, ".docker/%s/_tags.json", c->image),
         .url_path = arena_printf(a, "v2/%s/tags/list?n=1000", c->image), .owns = remote_owns,
+        .paged = true,
     };
 
     registry_document_read(c->req, repo, &d, on_tags, c);
@@ -194,6 +221,21 @@ static const struct document_kind referrers_kind = {
     .name = "oci-referrers", .limit = REFERRERS_LIMIT, .compose = compose_referrers,
 };
 
+/* spec, "Unavailable Referrers API": what clients push to a registry that lists no referrers: an index with a
+ * tag of the subject's digest. */
+static const char *fallback_tag(struct arena *a, const char *digest)
+{
+    const char *colon = strchr(digest, ':');
+
+    return arena_printf(a, "%.*s-%.64s", (int)(colon - digest), digest, colon + 1);
+}
+
+struct referring {               /* the request's memory */
+    struct oci_call *call;
+    struct document document;
+    bool fallback;
+};
+
 static void referrers_failed(struct http_request *req, enum err e, const struct why *why)
 {
     if (e == ERR_NOT_FOUND)
@@ -202,15 +244,42 @@ static void referrers_failed(struct http_request *req, enum err e, const struct 
         api_fail(req, e, why);
 }
 
+static void on_referrers(struct http_request *req, enum err e, const struct why *why, const char *data,
+                         size_t size, void *arg)
+{
+    struct referring *r = arg;
+    const struct repo *repo = oci_repo(r->call);
+    struct document *d = &r->document;
+    const char *tag;
+
+    (void)data, (void)size;
+    if (!repo)
+        return;
+    if (e == ERR_NOT_FOUND && !r->fallback) {
+        tag = fallback_tag(&req->arena, r->call->reference);
+        d->path = tag_path(&req->arena, r->call->image, tag);
+        d->url_path = arena_printf(&req->arena, "v2/%s/manifests/%s", r->call->image, tag);
+        d->paged = false;
+        r->fallback = true;
+        registry_document_read(req, repo, d, on_referrers, r);
+    } else if (e) {
+        referrers_failed(req, e, why);
+    } else {
+        registry_document(req, repo, d, referrers_failed);
+    }
+}
+
 void remote_referrers(struct oci_call *c, const struct repo *repo, const struct oci_digest *subject,
                       const char *artifact_type)
 {
-    struct document d = {
+    struct referring *r = arena_alloc(&c->req->arena, sizeof *r);
+
+    *r = (struct referring){ .call = c };
+    r->document = (struct document){
         .kind = &referrers_kind, .package = c->image, .path = referrers_path(&c->req->arena, c->image,
                                                                              subject),
-        .url_path = url_of(c, "referrers"), .accept = TYPE_OCI_INDEX, .owns = remote_owns,
+        .url_path = url_of(c, "referrers"), .accept = TYPE_OCI_INDEX, .owns = remote_owns, .paged = true,
         .variant = artifact_type && *artifact_type ? artifact_type : NULL,
     };
-
-    registry_document(c->req, repo, &d, referrers_failed);
+    registry_document_read(c->req, repo, &r->document, on_referrers, r);
 }

@@ -366,6 +366,29 @@ static void forward_passes_an_answer_on(void **state)
     assert_int_equal(fx_status(&fx, "POST", "mirror/-/echo", "", "x"), 500);
 }
 
+static void a_link_names_the_next_page(void **state)
+{
+    static const char *const cases[][2] = {
+        { "</v2/a/tags/list?last=b&n=2>; rel=\"next\"", "http://h/v2/a/tags/list?last=b&n=2" },
+        { "<?p=2>;rel=next", "http://h/v2/a?p=2" },
+        { "<x>; rel=\"prev\", <y>; title=\"z\"; rel=\"next\"", "http://h/v2/y" },
+        { "<http://other/x>; rel=\"next\"", "http://other/x" },
+        { "<x>; rel=\"prev\"", NULL }, { "x; rel=next", NULL }, { "<x", NULL }, { "", NULL }, { NULL, NULL },
+    };
+    struct arena a;
+
+    (void)state;
+    arena_init(&a);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *next = url_next(&a, "http://h/v2/a?p=1", cases[i][0]);
+        if (cases[i][1])
+            assert_string_equal(next, cases[i][1]);
+        else
+            assert_null(next);
+    }
+    arena_release(&a);
+}
+
 static void url_resolve_follows_the_rfc(void **state)
 {
     static const char *const cases[][3] = { /* RFC 3986 §5.4 */
@@ -404,7 +427,7 @@ int main(void)
         TEST(cooldown_holds_at_the_index_and_at_the_bytes),
         TEST(age_of_a_cached_file_is_learned_when_it_matters),
         TEST(forward_passes_an_answer_on),
-        cmocka_unit_test(url_resolve_follows_the_rfc),
+        cmocka_unit_test(url_resolve_follows_the_rfc), cmocka_unit_test(a_link_names_the_next_page),
     };
     int failed;
 
