@@ -150,13 +150,15 @@ static const char *scopes_opened(struct http_request *req, const char *target)
 }
 
 /* Who may do nothing at all with a repository is told what he would be told if there were none. A format with
- * a root of its own has permissions of its own (images), and answers for itself. */
+ * a root of its own has permissions of its own (images). */
 static bool hidden(const struct http_request *req, const struct repo *repo)
 {
     const struct principal *p = req->principal;
     const struct format *format = format_find(repo->format);
-    return !(format && format->handle_root) && !may_repo(p, repo->name, REPO_READ) &&
-           !may_repo(p, repo->name, REPO_WRITE) && !may_repo(p, repo->name, REPO_DELETE);
+    if (format && format->handle_root)
+        return !may_see(p, repo->name);
+    return !may_repo(p, repo->name, REPO_READ) && !may_repo(p, repo->name, REPO_WRITE) &&
+           !may_repo(p, repo->name, REPO_DELETE);
 }
 
 static void guarded(struct http_request *req, enum err e, const struct why *why, void *arg)
@@ -170,13 +172,17 @@ static void guarded(struct http_request *req, enum err e, const struct why *why,
         api_fail_text(req, ERR_FORBIDDEN, "the password must be changed first");
         return;
     }
-    if (strncmp(whole, ".import/", 8) == 0) {
-        import_handle(req, whole + 8);
-        return;
-    }
     const struct format *format = root_of(req, whole - 1, &base, &path);
     if (format) {
         format->handle_root(req, base, path);
+        return;
+    }
+    if (((const struct principal *)req->principal)->scope) {
+        api_fail_text(req, ERR_UNAUTHORIZED, "this token is for images only");
+        return;
+    }
+    if (strncmp(whole, ".import/", 8) == 0) {
+        import_handle(req, whole + 8);
         return;
     }
     whole = unprefixed(req, whole);
@@ -247,7 +253,7 @@ static void entered(struct http_request *req)
     if (e)
         (strncmp(req->target, "/.import/", 9) == 0 ? import_refuse : api_fail)(req, e, &why);
     else if (!anonymous(req, path + 1))
-        auth_guard(worker_of(req)->auth, req, PERM_ANYONE, guarded, path + 1);
+        auth_guard(worker_of(req)->auth, req, PERM_SCOPED, guarded, path + 1);
 }
 
 void api_on_repository_request(struct http_request *req)

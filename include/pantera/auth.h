@@ -21,6 +21,7 @@
 enum permission {
     PERM_UNSET = 0, /* a route with it does not compile */
     PERM_PUBLIC,    /* nobody is asked */
+    PERM_SCOPED,    /* any valid principal, also by a token that is narrowed to a scope */
     PERM_ANYONE,    /* any valid principal */
 #define PERM(name, domain, action) PERM_##name,
 #include "pantera/permissions.def"
@@ -43,6 +44,10 @@ struct principal {
     bool must_change_password;
     bool second_factor;        /* the user has one: after auth_login it must still be asked for */
     int64_t epoch_ms;          /* the user's: goes into the tokens that it is given */
+    int64_t expires_ms;        /* of a token; 0: never */
+    /* What its token was narrowed to ("repository:images/app:pull"); NULL: it may what the user may. With
+     * it, only may_image, may_catalog, may_see and PERM_SCOPED say yes. */
+    const char *scope;
     const struct grants *grants;
 };
 
@@ -86,6 +91,9 @@ enum err auth_check_refresh(struct auth *a, struct http_request *req, const char
 struct token_order {
     enum token_type type;
     int64_t lifetime_ms;       /* 0: permanent */
+    /* NULL: all that the user may. Else, who signed in with a token gets that one, narrowed: of its type,
+     * with its id (so that it ends with it), no longer than it lives. */
+    const char *scope;
     char id[37];               /* out */
     int64_t issued_ms, expires_ms; /* out; expires_ms 0: permanent */
     const char *token;         /* out: the request's arena */
@@ -101,8 +109,13 @@ bool may(const struct principal *p, enum permission need);
 bool may_repo(const struct principal *p, const char *repo, enum repo_action action);
 /* One image of a docker repository: what may_repo allows (write: push and overwrite), or what
  * docker_repository_permissions say. */
-enum image_action { IMAGE_PULL = 1, IMAGE_PUSH = 2, IMAGE_OVERWRITE = 4 };
+enum image_action { IMAGE_PULL = 1, IMAGE_PUSH = 2, IMAGE_OVERWRITE = 4, IMAGE_DELETE = 8 };
 bool may_image(const struct principal *p, const char *repo, const char *image, enum image_action action);
+/* docker_registry_permissions. Base, that there is such a registry (NULL: any), is what any right on it
+ * gives, also one on an image; a token's scope does not matter. Catalog: the names of its images (NULL: does
+ * the token's scope have it?). */
+bool may_see(const struct principal *p, const char *repo);
+bool may_catalog(const struct principal *p, const char *repo);
 bool may_repo_any(const struct principal *p, enum repo_action action); /* on "*" */
 bool may_everything(const struct principal *p); /* an administrator */
 /* seed 000's permissions{} of /auth/me; a new reference. */

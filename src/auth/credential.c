@@ -6,16 +6,20 @@
 
 #include "src/auth/internal.h"
 
-struct credential *credential_new(const char *user, const char *context, const char *token_id)
+struct credential *credential_new(const char *user, const char *context, const char *token_id,
+                                  const char *scope)
 {
     size_t u = strlen(user) + 1, c = strlen(context) + 1, t = token_id ? strlen(token_id) + 1 : 0;
-    struct credential *n = calloc(1, sizeof *n + u + c + t);
+    size_t s = scope ? strlen(scope) + 1 : 0;
+    struct credential *n = calloc(1, sizeof *n + u + c + t + s);
     check(n);
     n->refs = 1;
     n->principal.name = memcpy(n->text, user, u);
     n->principal.context = memcpy(n->text + u, context, c);
     if (token_id)
         n->principal.token_id = memcpy(n->text + u + c, token_id, t);
+    if (scope)
+        n->principal.scope = memcpy(n->text + u + c + t, scope, s);
     return n;
 }
 

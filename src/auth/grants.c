@@ -2,9 +2,11 @@
 /* What a user may, resolved from roles once and then only looked up: a bit an API permission, a sorted
  * list of (kind, repository, image) with action bits. Immutable once sealed; counted references of one
  * worker. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "pantera/limits.h"
 #include "pantera/log.h"
 #include "pantera/text.h"
 #include "src/auth/internal.h"
@@ -194,36 +196,74 @@ bool may(const struct principal *p, enum permission need)
         return true;
     if (!p || need == PERM_UNSET)
         return false;
+    if (p->scope || need == PERM_SCOPED)
+        return need == PERM_SCOPED;
     return need == PERM_ANYONE || p->grants->everything || (p->grants->permissions >> need & 1);
 }
 
 bool may_everything(const struct principal *p)
 {
-    return p && p->grants->everything;
+    return p && !p->scope && p->grants->everything;
+}
+
+static bool repo_granted(const struct grants *g, const char *repo, enum repo_action action)
+{
+    return g->everything || (g->anywhere & action) || (grant_find(g, ADAPTER, repo, "") & action);
 }
 
 bool may_repo(const struct principal *p, const char *repo, enum repo_action action)
 {
-    if (!p)
-        return false;
-    const struct grants *g = p->grants;
-    if (g->everything || (g->anywhere & action))
-        return true;
-    return (grant_find(g, ADAPTER, repo, "") & action) != 0;
+    return p && !p->scope && repo_granted(p->grants, repo, action);
 }
 
 _Static_assert((int)IMAGE_PULL == (int)DOCKER_PULL && (int)IMAGE_PUSH == (int)DOCKER_PUSH &&
                (int)IMAGE_OVERWRITE == (int)DOCKER_OVERWRITE, "one set of bits");
 
+/* To overwrite is to push, for a token. */
+static bool in_scope(const struct principal *p, const char *repo, const char *image, enum image_action action)
+{
+    char name[2 * LIMIT_NAME];
+    size_t size = p->scope ? (size_t)snprintf(name, sizeof name, "%s/%s", repo, image) : 0;
+
+    return !p->scope || (size < sizeof name &&
+                         scope_covers(p->scope, "repository", name, action == IMAGE_PULL ? "pull"
+                                      : action == IMAGE_DELETE ? "delete" : "push"));
+}
+
 bool may_image(const struct principal *p, const char *repo, const char *image, enum image_action action)
 {
-    return may_repo(p, repo, action == IMAGE_PULL ? REPO_READ : REPO_WRITE) ||
-           (p && holds(p->grants, DOCKER_IMAGE, repo, image, action));
+    enum repo_action wide = action == IMAGE_PULL ? REPO_READ : action == IMAGE_DELETE ? REPO_DELETE
+                            : REPO_WRITE;
+
+    if (!p || !in_scope(p, repo, image, action))
+        return false;
+    return repo_granted(p->grants, repo, wide) ||
+           (action != IMAGE_DELETE && holds(p->grants, DOCKER_IMAGE, repo, image, action));
+}
+
+bool may_see(const struct principal *p, const char *repo)
+{
+    const struct grants *g = p ? p->grants : NULL;
+
+    if (!g || g->everything)
+        return g != NULL;
+    for (size_t i = 0; i < g->count; i++)
+        if (!repo || !strcmp(g->list[i].repo, repo) || !strcmp(g->list[i].repo, "*"))
+            return true;
+    return false;
+}
+
+bool may_catalog(const struct principal *p, const char *repo)
+{
+    if (!p || (p->scope && !scope_covers(p->scope, "registry", "catalog", "*")))
+        return false;
+    return !repo || repo_granted(p->grants, repo, REPO_READ) ||
+           holds(p->grants, DOCKER_REGISTRY, repo, "", DOCKER_CATALOG);
 }
 
 bool may_repo_any(const struct principal *p, enum repo_action action)
 {
-    return p && (p->grants->everything || (p->grants->anywhere & action));
+    return p && !p->scope && (p->grants->everything || (p->grants->anywhere & action));
 }
 
 json_t *grants_describe(const struct principal *p)

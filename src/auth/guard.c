@@ -135,11 +135,11 @@ static enum err token_prove(struct auth *a, struct http_request *req, const char
     enum err e = token_parse(&a->keyring, &req->arena, text, length, &claims, why);
     if (e)
         return e;
-    struct credential *c = credential_new(claims.user, claims.context, claims.id);
+    struct credential *c = credential_new(claims.user, claims.context, claims.id, claims.scope);
     memcpy(c->key, key, 32);
     c->principal.via = claims.type;
     c->principal.epoch_ms = claims.epoch_ms;
-    c->expires_ms = claims.expires_ms;
+    c->expires_ms = c->principal.expires_ms = claims.expires_ms;
     snprintf(c->kid, sizeof c->kid, "%s", claims.kid);
     *ret = c;
     return OK;
@@ -148,12 +148,12 @@ static enum err token_prove(struct auth *a, struct http_request *req, const char
 /* In use by a request that has not ended: what it points to must not change under it. */
 static struct credential *credential_copy(const struct credential *c)
 {
-    struct credential *n =
-        credential_new(c->principal.name, c->principal.context, c->principal.token_id);
+    struct credential *n = credential_new(c->principal.name, c->principal.context,
+                                          c->principal.token_id, c->principal.scope);
     memcpy(n->key, c->key, 32);
     n->principal.via = c->principal.via;
     n->principal.epoch_ms = c->principal.epoch_ms;
-    n->expires_ms = c->expires_ms;
+    n->expires_ms = n->principal.expires_ms = c->expires_ms;
     memcpy(n->kid, c->kid, sizeof n->kid);
     n->encoded = c->encoded ? strdup(c->encoded) : NULL;
     return n;
@@ -242,7 +242,7 @@ enum err auth_check_refresh(struct auth *a, struct http_request *req, const char
 enum err auth_vouch(struct auth *a, struct http_request *req, const char *name, int64_t epoch_ms,
                     struct why *why)
 {
-    struct credential *c = credential_new(name, PROVIDER_LOCAL, NULL);
+    struct credential *c = credential_new(name, PROVIDER_LOCAL, NULL, NULL);
     struct identity *i = c->identity = identity_get(a, name);
     http_on_end(req, release, c);
     if (!i->exists || !i->enabled || i->must_change || i->epoch_ms != epoch_ms)

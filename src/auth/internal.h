@@ -35,6 +35,7 @@ struct claims {
     const char *user, *context, *id, *kid;
     enum token_type type;
     int64_t epoch_ms, issued_ms, expires_ms; /* expires_ms 0: never */
+    const char *scope;   /* or NULL */
 };
 /* Looks like a token at all: two dots, "eyJ". Cheap, for Basic. */
 bool token_shaped(const char *text, size_t length);
@@ -58,6 +59,9 @@ void grants_unref(struct grants *g);
 /* Adds a role's canonical JSON. What it can't read it leaves out (and says so in the log). */
 void grants_add(struct grants *g, const char *text);
 void grants_seal(struct grants *g); /* sorts; then it is immutable */
+
+/* --- scope.c --- */
+bool scope_covers(const char *scope, const char *type, const char *name, const char *action);
 
 /* --- permissions.c: the words of roles --- */
 unsigned repo_actions_parse(const char *word);          /* 0: not an action; all: REPO_* or-ed */
@@ -97,7 +101,8 @@ struct credential {
     bool token_checked;         /* its row was read under identity's stamps */
     char text[];
 };
-struct credential *credential_new(const char *user, const char *context, const char *token_id);
+struct credential *credential_new(const char *user, const char *context, const char *token_id,
+                                  const char *scope);
 void credential_unref(struct credential *c);
 enum { CREDENTIAL_SETS = 2048, CREDENTIAL_WAYS = 4, IDENTITY_SETS = 1024, IDENTITY_WAYS = 4 };
 struct credential *credential_find(struct auth *a, const unsigned char key[32]);

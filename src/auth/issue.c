@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Signing tokens on the pool. How long they live is the caller's policy; so is the row that a refresh or
  * API token needs (operation token.add): without one it is worth nothing. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,7 @@ struct issue {
     unsigned count;
     enum err err;
     int64_t epoch_ms;
-    char *user, *context, *private_pem;
+    char *user, *context, *private_pem, *scopes[TOKEN_ORDERS];
     char kid[64];
     void (*done)(struct http_request *req, enum err e, const struct why *why,
                  struct token_order *orders, void *arg);
@@ -33,6 +34,7 @@ static void issue_run(struct work *work)
         struct claims c = {
             .user = i->user, .context = i->context, .id = o->id, .kid = i->kid, .type = o->type,
             .epoch_ms = i->epoch_ms, .issued_ms = o->issued_ms, .expires_ms = o->expires_ms,
+            .scope = i->scopes[n],
         };
         i->err = token_build(&c, i->private_pem, &i->tokens[n]);
     }
@@ -51,13 +53,26 @@ static void issue_done(struct work *work)
         enum err e = i->err ? fail(&why, i->err, "a token could not be signed") : OK;
         i->done(i->req, e, &why, orders, i->arg);
     }
-    for (unsigned n = 0; n < i->count; n++)
+    for (unsigned n = 0; n < i->count; n++) {
         free(i->tokens[n]);
+        free(i->scopes[n]);
+    }
     explicit_bzero(i->private_pem, strlen(i->private_pem));
     free(i->private_pem);
     free(i->user);
     free(i->context);
     free(i);
+}
+
+/* Narrowed: the token of who asks, if it was by one. */
+static void narrow(struct token_order *o, const struct principal *p)
+{
+    if (!o->scope || p->via == TOKEN_NONE)
+        return;
+    o->type = p->via;
+    snprintf(o->id, sizeof o->id, "%s", p->token_id);
+    if (p->expires_ms && (!o->expires_ms || p->expires_ms < o->expires_ms))
+        o->expires_ms = p->expires_ms;
 }
 
 void auth_issue(struct auth *a, struct http_request *req, const struct principal *p,
@@ -89,6 +104,8 @@ void auth_issue(struct auth *a, struct http_request *req, const struct principal
         o->issued_ms = clock_wall_ms();
         /* Whole seconds, as the claim: row and token must end together. */
         o->expires_ms = o->lifetime_ms ? (o->issued_ms + o->lifetime_ms) / 1000 * 1000 : 0;
+        i->scopes[n] = o->scope ? strdup(o->scope) : NULL;
+        narrow(o, p);
     }
     i->done = done;
     i->arg = arg;

@@ -93,6 +93,7 @@ static enum err claims_read(struct arena *a, const char *text, struct claims *re
     ret->user = claim_text(jwt, a, "sub");
     ret->context = claim_text(jwt, a, "context");
     ret->id = claim_text(jwt, a, "jti");
+    ret->scope = claim_text(jwt, a, "scope");
     ret->type = token_type_parse(jwt_get_grant(jwt, "type"));
     ret->epoch_ms = claim_int(jwt, "epoch", -1);
     ret->issued_ms = claim_int(jwt, "iat", 0) * 1000;
@@ -139,6 +140,8 @@ enum err token_build(const struct claims *c, const char *private_pem, char **ret
     rc = rc ? rc : jwt_add_grant(jwt, "jti", c->id);
     rc = rc ? rc : jwt_add_grant_int(jwt, "iat", (long)(c->issued_ms / 1000));
     rc = rc ? rc : jwt_add_grant_int(jwt, "epoch", (long)c->epoch_ms);
+    if (!rc && c->scope)
+        rc = jwt_add_grant(jwt, "scope", c->scope);
     if (!rc && c->expires_ms)
         rc = jwt_add_grant_int(jwt, "exp", (long)(c->expires_ms / 1000));
     if (!rc && !(text = jwt_encode_str(jwt)))

@@ -130,7 +130,7 @@ static void record_again(struct auth *a, const struct credential *c, const char 
 /* The verified password as a proof, with what it gives now. */
 static enum err login_credential(struct login *l, struct credential **ret, struct why *why)
 {
-    struct credential *c = credential_new(l->name, l->provider, NULL);
+    struct credential *c = credential_new(l->name, l->provider, NULL, NULL);
     memcpy(c->key, l->key, 32);
     c->encoded = l->encoded;
     l->encoded = NULL;

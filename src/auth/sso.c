@@ -40,7 +40,7 @@ static void principal_release(void *arg)
 enum err auth_vouched(struct auth *a, struct http_request *req, const char *name, const char *context,
                       const struct principal **ret, struct why *why)
 {
-    struct credential *c = credential_new(name, context, NULL);
+    struct credential *c = credential_new(name, context, NULL, NULL);
     c->identity = identity_get(a, name);
     c->principal.grants = c->identity->grants;
     c->principal.epoch_ms = c->identity->epoch_ms;

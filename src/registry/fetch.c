@@ -444,7 +444,8 @@ static void on_done(struct upstream_request *r)
         flight_unchanged(f);
     } else {
         int64_t until_ms = clock_wall_ms() + r->retry_after_ms;
-        enum err e = r->outcome == UPSTREAM_NOT_FOUND ? f->page ? ERR_UPSTREAM : OK : r->err ? r->err : ERR_UPSTREAM;
+        enum err e = r->outcome != UPSTREAM_NOT_FOUND ? r->err ? r->err : ERR_UPSTREAM
+                     : f->page ? ERR_UPSTREAM : OK;
         if (r->err == ERR_UNAVAILABLE && r->retry_after_ms > 0 && !f->some_failed)
             flight_changed(f, change_until, &until_ms);
         flight_again(f, e, &why);

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pantera/auth.h"
 #include "pantera/format.h"
 #include "pantera/text.h"
 #include "pantera/worker.h"
@@ -81,15 +80,40 @@ void oci_json(struct http_request *req, const char *type, json_t *body)
 
 /* --- whose, and may it --- */
 
-bool oci_may(const struct http_request *req, const char *repo, const char *image, enum oci_action action)
+static enum image_action image_action(enum oci_action action)
 {
     switch (action) {
-    case OCI_PULL: return may_image(req->principal, repo, image, IMAGE_PULL);
-    case OCI_PUSH: return may_image(req->principal, repo, image, IMAGE_PUSH);
-    case OCI_OVERWRITE: return may_image(req->principal, repo, image, IMAGE_OVERWRITE);
+    case OCI_PULL: return IMAGE_PULL;
+    case OCI_PUSH: return IMAGE_PUSH;
+    case OCI_OVERWRITE: return IMAGE_OVERWRITE;
     case OCI_DELETE: break;
     }
-    return may_repo(req->principal, repo, REPO_DELETE);
+    return IMAGE_DELETE;
+}
+
+bool oci_may(const struct http_request *req, const char *repo, const char *image, enum oci_action action)
+{
+    return may_image(req->principal, repo, image, image_action(action));
+}
+
+struct principal oci_user(const struct http_request *req)
+{
+    struct principal user = *(const struct principal *)req->principal;
+
+    user.scope = NULL;
+    return user;
+}
+
+/* A user who may not is told so; one who may, but not with this token, how to get another. */
+static void refuse(struct http_request *req, const struct repo *repo, const char *image,
+                   enum oci_action action)
+{
+    struct principal user = oci_user(req);
+
+    if (may_image(&user, repo->name, image, image_action(action)))
+        oci_narrow(req, arena_printf(&req->arena, "%s/%s", repo->name, image), action);
+    else
+        oci_fail(req, 403, "DENIED", "no permission to do that with '%.100s/%.100s'", repo->name, image);
 }
 
 const struct repo *oci_repo(struct oci_call *c)
@@ -131,7 +155,7 @@ static void call(struct http_request *req, const struct repo *repo, const char *
         return;
     }
     if (!oci_may(req, repo->name, c->image, action_of(req, what))) {
-        oci_fail(req, 403, "DENIED", "no permission to do that with '%.100s/%.100s'", repo->name, c->image);
+        refuse(req, repo, c->image, action_of(req, what));
         return;
     }
     if (repository_kind(repo) != REPO_LOCAL && !(req->method & (HTTP_M_GET | HTTP_M_HEAD))) {
@@ -158,13 +182,16 @@ static void docker_root(struct http_request *req, const char *base, const char *
     const struct repo *repo;
 
     http_set_header(req, "Docker-Distribution-API-Version", "registry/2.0");
-    if (!*path) {
-        oci_ping(req);
-    } else if (!strcmp(path, "token")) {
+    if (!strcmp(path, "token")) {
         oci_token(req);
+    } else if ((!*path || !strcmp(path, "_catalog")) && !may_see(req->principal, NULL)) {
+        oci_fail(req, 403, "DENIED", "no permission on any registry here");
+    } else if (!*path) {
+        oci_ping(req);
     } else if (!strcmp(path, "_catalog")) {
         oci_catalog(req, base);
-    } else if (!(repo = registry_repo(worker_of(req)->registry, name)) || strcmp(repo->format, "docker")) {
+    } else if (!(repo = registry_repo(worker_of(req)->registry, name)) || strcmp(repo->format, "docker") ||
+               !may_see(req->principal, name)) { /* as if there were none */
         oci_fail(req, 404, "NAME_UNKNOWN", "there is no docker repository '%.100s'", name);
     } else {
         call(req, repo, base, path[n] ? path + n + 1 : "");

@@ -14,6 +14,7 @@
 #include <jansson.h>
 
 #include "pantera/api.h"
+#include "pantera/auth.h"
 #include "pantera/buf.h"
 #include "pantera/digest.h"
 #include "pantera/document.h"
@@ -123,6 +124,8 @@ struct oci_call {                /* the request's memory; pointers live as long 
 const struct repo *oci_repo(struct oci_call *c);
 enum oci_action { OCI_PULL, OCI_PUSH, OCI_OVERWRITE, OCI_DELETE };
 bool oci_may(const struct http_request *req, const char *repo, const char *image, enum oci_action action);
+/* What the user may, whatever the token was narrowed to. */
+struct principal oci_user(const struct http_request *req);
 
 /* The one way out with an error of ours: the spec's body. `code`: one of its codes. */
 void oci_fail(struct http_request *req, int status, const char *code, const char *fmt, ...) PRINTF_LIKE(4, 5);
@@ -156,5 +159,7 @@ void remote_referrers(struct oci_call *c, const struct repo *repo, const struct 
 void oci_ping(struct http_request *req);                         /* token.c */
 void oci_token(struct http_request *req);
 void oci_challenge(struct http_request *req);
+/* A token whose scope is too narrow for what its user may do: 401, and which scope would do. */
+void oci_narrow(struct http_request *req, const char *name, enum oci_action action);
 
 #endif

@@ -96,7 +96,8 @@ struct catalog {
     unsigned limit, looks, depth;
     json_t *names;
     bool full;                   /* there are more */
-    const char *repos[1];
+    struct principal user;
+    bool all;                    /* of the repository that is walked: also what may not be pulled */
 };
 
 /* Is `name` (a repository, or with an image) behind ?last=, in the order of names with a slash at the end? */
@@ -116,7 +117,7 @@ static void catalog_add(struct catalog *k, const struct repo *repo, const char *
 {
     const char *name = arena_printf(&k->req->arena, "%s/%s", repo->name, image);
 
-    if (behind(k, name) <= 0 || !oci_may(k->req, repo->name, image, OCI_PULL))
+    if (behind(k, name) <= 0 || (!k->all && !may_image(&k->user, repo->name, image, IMAGE_PULL)))
         return;
     if (json_array_size(k->names) >= k->limit)
         k->full = true;
@@ -211,6 +212,11 @@ void oci_catalog(struct http_request *req, const char *base)
         oci_not_allowed(req, "GET");
         return;
     }
+    if (((const struct principal *)req->principal)->scope && !may_catalog(req->principal, NULL)) {
+        oci_narrow(req, NULL, OCI_PULL);
+        return;
+    }
+    k.user = oci_user(req);
     k.last = query_get(&req->arena, req->query, "last");
     k.last = k.last && *k.last ? k.last : NULL;
     k.limit = page_size(req);
@@ -225,7 +231,8 @@ void oci_catalog(struct http_request *req, const char *base)
         if (k.last && behind(&k, names.list[i]) < 0 && (strncmp(k.last, names.list[i], n) ||
                                                         k.last[n] != '/'))
             continue;
-        if (repo)
+        k.all = repo && may_catalog(&k.user, repo->name);
+        if (repo && may_see(&k.user, repo->name))
             catalog_walk(&k, repo, "");
     }
     size_t count = json_array_size(k.names);

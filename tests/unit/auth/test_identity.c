@@ -93,13 +93,13 @@ static void identity_follows_operations(void **state)
 static void credential_table_is_bounded(void **state)
 {
     unsigned char key[32] = { 0 };
-    struct credential *held = credential_new("joe", "local", "id");
+    struct credential *held = credential_new("joe", "local", "id", NULL);
     memcpy(held->key, key, 32);
     credential_keep(auth, held);
     assert_ptr_equal(credential_find(auth, key), held);
     for (unsigned i = 1; i <= 100; i++) { /* all into the same set */
         unsigned char other[32] = { 0 };
-        struct credential *c = credential_new("x", "local", NULL);
+        struct credential *c = credential_new("x", "local", NULL, NULL);
         memcpy(other + 8, &i, sizeof i);
         memcpy(c->key, other, 32);
         credential_keep(auth, c);

@@ -191,10 +191,45 @@ static void grants_describe_every_domain(void **state)
     grants_unref(g);
 }
 
+static void scopes_cover_what_they_name(void **state)
+{
+    const char *scope = "repository:images/a:pull,push registry:catalog:* repository:host:5/b:*";
+    (void)state;
+    assert_true(scope_covers(scope, "repository", "images/a", "pull"));
+    assert_true(scope_covers(scope, "repository", "images/a", "push"));
+    assert_true(scope_covers(scope, "repository", "host:5/b", "delete"));
+    assert_true(scope_covers(scope, "registry", "catalog", "*"));
+    assert_false(scope_covers(scope, "repository", "images/a", "delete"));
+    assert_false(scope_covers(scope, "repository", "images/a", "pul"));
+    assert_false(scope_covers(scope, "repository", "images", "pull"));
+    assert_false(scope_covers(scope, "repository", "images/a:pull", "push"));
+    assert_false(scope_covers(scope, "repository", "images/ab", "pull"));
+    assert_false(scope_covers(scope, "repo", "images/a", "pull"));
+    assert_false(scope_covers("", "repository", "images/a", "pull"));
+    assert_false(scope_covers("repository:a: repository:a", "repository", "a", ""));
+}
+
+static void a_narrowed_token_is_good_for_images_only(void **state)
+{
+    struct grants *g = grants_of("{\"all_permission\":{}}", NULL);
+    struct principal p = { .name = "x", .grants = g, .scope = "repository:images/a:pull" };
+    (void)state;
+    assert_true(may(&p, PERM_SCOPED) && may_see(&p, "any") && may_image(&p, "images", "a", IMAGE_PULL));
+    assert_false(may(&p, PERM_ANYONE) || may(&p, PERM_REPO_GET) || may_everything(&p));
+    assert_false(may_repo(&p, "images", REPO_READ) || may_repo_any(&p, REPO_READ));
+    assert_false(may_image(&p, "images", "a", IMAGE_PUSH) || may_image(&p, "images", "b", IMAGE_PULL) ||
+                 may_image(&p, "images", "a", IMAGE_DELETE) || may_catalog(&p, "images"));
+    p.scope = NULL;
+    assert_true(may(&p, PERM_SCOPED) && may(&p, PERM_ANYONE) && may_image(&p, "i", "b", IMAGE_DELETE));
+    grants_unref(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(role_put_keeps_both_shapes),
+        cmocka_unit_test(scopes_cover_what_they_name),
+        cmocka_unit_test(a_narrowed_token_is_good_for_images_only),
         cmocka_unit_test(role_put_joins_alias_names),
         cmocka_unit_test(role_put_refuses_unknown_words),
         cmocka_unit_test(grants_answer_for_repositories),
