@@ -192,6 +192,8 @@ enum err credentials_parse(struct arena *a, const char *value, struct credential
         ret->token = colon + 1;
     else
         ret->password = colon + 1;
+    if (!*ret->user && ret->password && !*ret->password) /* some clients send nobody instead of nothing */
+        return fail(why, ERR_UNAUTHORIZED, "Authentication required");
     if (!*ret->user || (ret->password && length > LIMIT_PASSWORD))
         return fail(why, ERR_UNAUTHORIZED, "Invalid credentials");
     return OK;
