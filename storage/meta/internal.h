@@ -48,6 +48,7 @@ struct meta_reader {
 void connection_die(sqlite3 *db, const char *what) __attribute__((noreturn));
 void connection_exec(sqlite3 *db, const char *sql); /* or dies */
 void connection_close(struct connection *c);
+int connection_schema(sqlite3 *db); /* highest migration that the replica has */
 
 /* change.c: bumps the generations of every row that the changeset touches. */
 void change_bump_generations(const void *changeset, int size);

@@ -50,6 +50,11 @@ static int64_t read_state(sqlite3 *db, const char *name)
     return value;
 }
 
+int connection_schema(sqlite3 *db)
+{
+    return (int)read_state(db, "schema");
+}
+
 static void write_state(struct meta *m, const char *name, int64_t value)
 {
     struct txn t = { .connection = &m->connection };
@@ -87,7 +92,7 @@ struct meta *meta_open(const char *dir)
     connection_exec(db, "CREATE TABLE IF NOT EXISTS local_state "
                         "(name TEXT NOT NULL PRIMARY KEY, value) WITHOUT ROWID");
     m->applied = m->stored_applied = (uint64_t)read_state(db, "applied");
-    m->schema = (int)read_state(db, "schema");
+    m->schema = connection_schema(db);
     return m;
 }
 

@@ -51,7 +51,10 @@ static struct sql *prepare(struct connection *c, const char *text)
     q->text = text;
     q->db = c->db;
     int status = sqlite3_prepare_v3(c->db, text, -1, SQLITE_PREPARE_PERSISTENT, &q->stmt, NULL);
-    if (status == SQLITE_ERROR)
+    /* Before the first migration, and while a cluster is being upgraded: nothing is amiss. */
+    if (status == SQLITE_ERROR && connection_schema(c->db) < meta_schema_known())
+        log_debug("storage", "not in this schema yet: %s", text);
+    else if (status == SQLITE_ERROR)
         log_error("storage", "statement does not fit the schema: %s: %s", sqlite3_errmsg(c->db), text);
     else if (status != SQLITE_OK)
         connection_die(c->db, text);

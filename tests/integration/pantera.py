@@ -252,6 +252,11 @@ class Node:
     def wait_ready(self, seconds=30):
         wait_until(f"node {self.id} ready", self.is_ready, seconds)
 
+    def errors(self):
+        """The lines of level error that it has logged, or worse."""
+        with open(self.log_path, "rb") as f:
+            return re.findall(rb'.*"log.level":"(?:error|fatal)".*', f.read())
+
     def signal(self, number):
         self.process.send_signal(number)
 

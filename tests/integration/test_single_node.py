@@ -63,7 +63,7 @@ def test_first_start_push_pull_restart(make_node):
     out = subprocess.run(curl + [f"{url}/mine/a/hello.txt"], check=True, capture_output=True)
     assert out.stdout == b"hello\n"
     assert Client(node).repo("GET", "/mine/a/hello.txt").status == 401
-    assert node.stop() == 0
+    assert node.stop() == 0 and node.errors() == []
     node.start()
     r = node.client().get("/mine/a/hello.txt")
     assert r.body == b"hello\n"
