@@ -62,10 +62,12 @@ def sha256(path):
 
 
 class Tools:
-    """pip, twine and uv of scripts/python-clients, each run with a home of its own."""
+    """pip, twine and uv of scripts/python-clients (or poetry, or pdm: its argument), each run with a home of
+    its own."""
 
-    def __init__(self, folder):
-        run = subprocess.run([os.path.join(ROOT, "scripts/python-clients")], check=True, capture_output=True)
+    def __init__(self, folder, *which):
+        run = subprocess.run([os.path.join(ROOT, "scripts/python-clients"), *which], check=True,
+                             capture_output=True)
         self.bin = run.stdout.decode().strip()
         self.folder = str(folder)
         keep = {k: v for k, v in os.environ.items()

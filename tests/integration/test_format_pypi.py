@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pantera import PASSWORD, Client, Node
+from pantera import FULL, PASSWORD, USER, Client, Node, only_if
 from pydist import Tools, index, sdist, sha256, wheel
+from spread import Spread
 
 JSON = "application/vnd.pypi.simple.v1+json"
 
@@ -306,6 +307,56 @@ def test_attestations(admin, tmp_path):
     assert f'data-provenance="{link}"'.encode() in admin.get("/att/simple/lib/").body
     r = admin.get("/att/lib/1.0/lib-1.0.tar.gz.provenance")
     assert r.json()["attestation_bundles"][0]["attestations"] == [{"version": 1, "envelope": {}}]
+
+
+def project(folder, name, version, source, tool, requires=()):
+    """A project of poetry or pdm that asks one index."""
+    table = {"poetry": '[[tool.poetry.source]]\nname = "ours"\npriority = "primary"\n',
+             "pdm": '[[tool.pdm.source]]\nname = "pypi"\nverify_ssl = false\n'}[tool]
+    os.makedirs(folder / "dist")
+    wheel(str(folder / "dist"), name, version, requires)
+    sdist(str(folder / "dist"), name, version)
+    wanted = ", ".join(f'"{r}"' for r in requires)
+    (folder / "pyproject.toml").write_text(
+        f'[project]\nname = "{name}"\nversion = "{version}"\nrequires-python = ">=3.8"\n'
+        f'dependencies = [{wanted}]\n{table}url = "{source}"\n', encoding="utf-8")
+    return str(folder)
+
+
+@only_if(FULL)
+def test_managers(make_cluster, tmp_path):
+    """poetry and pdm publish, lock and install, each request on another node; and what they show of a
+    refusal."""
+    poetry, pdm = Tools(tmp_path, "poetry"), Tools(tmp_path, "pdm")
+    cluster = make_cluster()
+    admin = cluster.nodes[0].admin()
+    put_repo(admin, "py")
+    spread = Spread(cluster.nodes)
+    to, source = f"http://127.0.0.1:{spread.port}/py/", f"http://127.0.0.1:{spread.port}/py/simple/"
+    login = source.replace("//", f"//{USER}:{PASSWORD}@")
+    env = {"POETRY_VIRTUALENVS_IN_PROJECT": "1", "POETRY_REPOSITORIES_OURS_URL": to,
+           "POETRY_HTTP_BASIC_OURS_USERNAME": USER, "POETRY_CACHE_DIR": str(tmp_path / "cache"),
+           "POETRY_HTTP_BASIC_OURS_PASSWORD": PASSWORD, "PDM_CHECK_UPDATE": "0",
+           "PDM_IGNORE_ACTIVE_VENV": "1", "PDM_CACHE_DIR": str(tmp_path / "pdm-cache")}
+    wrong = {**env, "POETRY_HTTP_BASIC_OURS_PASSWORD": "wrong"}
+    lib = project(tmp_path / "lib", "man-lib", "1.0", source, "poetry")
+    poetry.run("poetry", "publish", "-r", "ours", "-n", cwd=lib, **env)
+    app = project(tmp_path / "app", "man-app", "1.0", login, "pdm", ["man-lib>=1"])
+    publish = ("publish", "--no-build", "--repository", to, "--username", USER, "--password")
+    pdm.run("pdm", *publish, PASSWORD, cwd=app, **env)
+    out = poetry.run("poetry", "publish", "-r", "ours", "-n", cwd=lib, status=1, **wrong)
+    assert "401" in out, out
+    out = pdm.run("pdm", *publish, "wrong", cwd=app, status=1, **env)
+    assert "401" in out, out
+    for tools, tool, address, install in ((poetry, "poetry", source, ("install", "--no-root", "-n")),
+                                          (pdm, "pdm", login, ("install", "--no-self"))):
+        top = project(tmp_path / f"top-{tool}", "man-top", "1.0", address, tool, ["man-app"])
+        tools.run(tool, "lock", cwd=top, **env)
+        tools.run(tool, *install, cwd=top, **env)
+        place = os.path.join(top, ".venv/lib")
+        found = {p for _, folders, _ in os.walk(place) for p in folders if p.startswith("man_")}
+        assert found >= {"man_lib-1.0.dist-info", "man_app-1.0.dist-info"}, found
+    spread.close()
 
 
 def test_three_nodes(make_cluster, tools, tmp_path):

@@ -218,6 +218,8 @@ def test_three_nodes(make_cluster, tools, up, tmp_path):
     admins[1].must("POST", "/repositories/mirror/cooldown/unblock", release)
     tools.uv("n4", index(nodes[2], "all"), "app")
     assert tools.installed("n4")["lib"] == "1.1"
+    tools.pip("n4-pip", index(nodes[0], "all"), "app")
+    assert tools.installed("n4-pip")["lib"] == "1.1"
     tools.twine(url(admins[0], "own"), wheel(tmp_path, "lib", "0.1"))  # ours from now on
     tools.uv("n5", index(nodes[1], "all"), "app")
     assert tools.installed("n5")["lib"] == "0.1"
