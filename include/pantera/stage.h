@@ -155,11 +155,18 @@ void registry_update(struct worker *w, const struct repo *repo, const struct reg
 
 /* --- looking into archives --- */
 
-/* The bytes of a finished stage, or of a path, as a local descriptor for a pool thread (pread, libarchive):
- * the object itself (fs, cached s3) or a copy without a name. -1 in `fd` with an error. The callback's
- * receiver closes it. Over `limit`: TOO_BIG. */
+/* A look at a finished stage's bytes: `look` on a pool thread, which borrows a local descriptor of them
+ * (pread, libarchive: the object itself, fs and cached s3, or a copy without a name) and touches only what
+ * `arg` owns; then `done` on the loop, once, with what it gave, or with why it was not called. Over `limit`:
+ * TOO_BIG. */
+typedef enum err stage_look_fn(int fd, struct why *why, void *arg);
+typedef void stage_looked_cb(enum err e, const struct why *why, void *arg);
+void stage_look(struct stage *s, int64_t limit, stage_look_fn *look, stage_looked_cb *done, void *arg);
+/* For such a look: all of them, with a NUL behind. TOO_BIG: over the buffer's limit; IO. */
+enum err look_read(int fd, struct buf *ret, struct why *why);
+
+/* The bytes of a path as such a descriptor. -1 in `fd` with an error. The callback's receiver closes it. */
 typedef void registry_fd_cb(enum err e, const struct why *why, int fd, int64_t size, void *arg);
-void stage_fd(struct stage *s, int64_t limit, registry_fd_cb *done, void *arg);
 void registry_fd(struct worker *w, const struct repo *repo, const char *path, int64_t limit,
                  registry_fd_cb *done, void *arg);
 

@@ -65,6 +65,9 @@ struct imported_order {
 };
 void imported_begin(struct http_request *req, const struct imported_order *o, struct stage *s);
 
+/* As registry_fd. */
+void stage_fd(struct stage *s, int64_t limit, registry_fd_cb *done, void *arg);
+
 /* For whoever asked some time ago. Takes `audit`. */
 struct commit *commit_new_as(struct worker *w, const struct repo *repo, const char *owner, json_t *audit);
 /* The last item: a condition that does not hold means AGAIN, not PRECONDITION. */

@@ -251,7 +251,7 @@ def test_refused(make_node, tmp_path):
             ("helm", "index.yaml", b"entries: {}", "made here"),
             ("helm", "lib-1.0.0.tgz.prov", b"nothing", "names no file"),
             ("go", "example.com/m/@v/v1.0.0.zip", b"not an archive", ""),
-            ("go", "example.com/m/@v/v1.0.0.mod", b"module example.com/other\n", "not one of"),
+            ("go", "example.com/m/@v/v1.0.0.mod", b"module example.com/other\n", "go.mod says"),
             ("go", "example.com/m/@v/v1.0.0.info", b"{}", "Version v1.0.0"),
             ("go", "example.com/m/@v/list", b"v1.0.0\n", "made here"),
             ("go", "something.txt", b"x", "is not MODULE"),

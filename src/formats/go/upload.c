@@ -41,10 +41,6 @@ struct upload {
     bool info_again;             /* .info alone: it may be replaced */
     struct buf text;             /* go.mod */
     unsigned tries;
-    struct work work;
-    int fd;
-    enum err err;
-    struct why why;
 };
 
 static void upload_end(struct upload *u, enum err e, const struct why *why)
@@ -243,35 +239,19 @@ static void upload_check(struct upload *u)
 
 /* --- LOOK --- */
 
-static void look(struct work *work)
-{
-    struct upload *u = container_of(work, struct upload, work);
-
-    u->err = go_zip_check(u->fd, u->path.module, u->path.version, &u->text, &u->why);
-}
-
-static void on_looked(struct work *work)
-{
-    struct upload *u = container_of(work, struct upload, work);
-
-    close(u->fd);
-    if (u->err)
-        upload_end(u, u->err, &u->why);
-    else
-        upload_check(u);
-}
-
-static void on_fd(enum err e, const struct why *why, int fd, int64_t size, void *arg)
+static enum err look(int fd, struct why *why, void *arg)
 {
     struct upload *u = arg;
 
-    (void)size;
-    if (e) {
-        upload_end(u, e, why);
-        return;
-    }
-    u->fd = fd;
-    work_submit(&u->work, &u->worker->loop, look, on_looked);
+    return go_zip_check(fd, u->path.module, u->path.version, &u->text, why);
+}
+
+static void on_looked(enum err e, const struct why *why, void *arg)
+{
+    if (e)
+        upload_end(arg, e, why);
+    else
+        upload_check(arg);
 }
 
 /* --- BODY --- */
@@ -315,7 +295,7 @@ static void on_zip(struct http_request *req, struct stage *s, enum err e, const 
     }
     u = upload_for(req, in);
     u->zip = s;
-    stage_fd(s, (int64_t)GO_ZIP_BYTES, on_fd, u);
+    stage_look(s, (int64_t)GO_ZIP_BYTES, look, on_looked, u);
 }
 
 static void on_mod_body(struct http_request *req, char *data, size_t size, enum err e, void *arg)
@@ -389,52 +369,36 @@ enum err go_importable(const struct repo *repo, const char *path, struct why *wh
     return e;
 }
 
-static void read_text(struct work *work)
+static enum err read_text(int fd, struct why *why, void *arg)
 {
-    struct upload *u = container_of(work, struct upload, work);
-    char block[KIB(16)];
+    struct upload *u = arg;
+    const struct go_path *p = &u->path;
+    enum err e = look_read(fd, &u->text, why);
     const char *said;
-    int64_t at = 0;
-    ssize_t n;
 
-    while (!u->err && (n = pread(u->fd, block, sizeof block, at)) != 0) {
-        u->err = n < 0 ? ERR_IO : buf_add(&u->text, block, (size_t)n);
-        at += n;
-    }
-    if (u->err || buf_puts(&u->text, ""))
-        return;
-    if (u->info && !info_good(u->text.data, u->text.length, u->path.version))
-        u->err = fail(&u->why, ERR_BAD_REQUEST, "not JSON with the Version %.100s (and a Time)",
-                      u->path.version);
-    else if (u->mod && (strlen(u->text.data) != u->text.length ||
-                        !(said = go_mod_module(&u->arena, u->text.data)) || strcmp(said, u->path.module)))
-        u->err = fail(&u->why, ERR_BAD_REQUEST, "its go.mod is not one of 'module %.150s'", u->path.module);
+    if (e)
+        return e;
+    if (u->info)
+        return info_good(u->text.data, u->text.length, p->version)
+                   ? OK
+                   : fail(why, ERR_BAD_REQUEST, "not JSON with the Version %.100s (and a Time)", p->version);
+    said = strlen(u->text.data) == u->text.length ? go_mod_module(&u->arena, u->text.data) : NULL;
+    return said && !strcmp(said, p->module)
+               ? OK
+               : fail(why, ERR_BAD_REQUEST, "go.mod says 'module %.150s', not '%.150s'", said ? said : "",
+                      p->module);
 }
 
-static void on_text(struct work *work)
+static void on_text(enum err e, const struct why *why, void *arg)
 {
-    struct upload *u = container_of(work, struct upload, work);
+    struct upload *u = arg;
 
-    close(u->fd);
-    if (u->err)
-        upload_end(u, u->err, &u->why);
+    if (e)
+        upload_end(u, e == ERR_TOO_BIG ? ERR_BAD_REQUEST : e, why);
     else if (u->info)
         upload_commit(u);
     else
         upload_check(u);
-}
-
-static void on_text_fd(enum err e, const struct why *why, int fd, int64_t size, void *arg)
-{
-    struct upload *u = arg;
-
-    (void)size;
-    if (e) {
-        upload_end(u, e == ERR_TOO_BIG ? ERR_BAD_REQUEST : e, why);
-        return;
-    }
-    u->fd = fd;
-    work_submit(&u->work, &u->worker->loop, read_text, on_text);
 }
 
 void go_import(struct imported *m)
@@ -451,9 +415,9 @@ void go_import(struct imported *m)
     u->info_again = p.kind == GO_INFO;
     *(p.kind == GO_ZIP ? &u->zip : p.kind == GO_MOD ? &u->mod : &u->info) = s;
     if (p.kind == GO_ZIP)
-        stage_fd(s, (int64_t)GO_ZIP_BYTES, on_fd, u);
+        stage_look(s, (int64_t)GO_ZIP_BYTES, look, on_looked, u);
     else
-        stage_fd(s, (int64_t)(p.kind == GO_MOD ? MOD_BODY : GO_INFO_LIMIT), on_text_fd, u);
+        stage_look(s, (int64_t)(p.kind == GO_MOD ? MOD_BODY : GO_INFO_LIMIT), read_text, on_text, u);
 }
 
 void go_put(struct http_request *req, const struct repo *repo, const struct go_path *p)

@@ -46,8 +46,6 @@ struct upload {
     struct buf prov;
     struct stage *chart, *prov_stage;
     /* LOOK */
-    struct work work;
-    int fd;
     json_t *entry;
     const char *path;            /* "charts/lib-1.0.0.tgz" */
     struct registry_update update;
@@ -244,20 +242,21 @@ static void upload_prov(struct upload *u)
 
 /* --- LOOK --- */
 
-static void look(struct work *work)
+static enum err look(int fd, struct why *why, void *arg)
 {
-    struct upload *u = container_of(work, struct upload, work);
+    struct upload *u = arg;
     struct archive_limits limits = { .members = 20000, .unpacked_bytes = (int64_t)CHART_BYTES };
     struct buf text;
+    enum err e;
 
     buf_init(&text, CHART_YAML_BYTES);
-    u->err = archive_find(u->fd, ARCHIVE_TAR, &limits, archive_is_below, (void *)"Chart.yaml", &text,
-                          &u->why);
-    if (u->err == ERR_NOT_FOUND)
-        u->err = fail(&u->why, ERR_BAD_REQUEST, "no Chart.yaml in it");
-    if (!u->err)
-        u->err = helm_chart_read(text.data, text.length, &u->entry, &u->why);
+    e = archive_find(fd, ARCHIVE_TAR, &limits, archive_is_below, (void *)"Chart.yaml", &text, why);
+    if (e == ERR_NOT_FOUND)
+        e = fail(why, ERR_BAD_REQUEST, "no Chart.yaml in it");
+    if (!e)
+        e = helm_chart_read(text.data, text.length, &u->entry, why);
     buf_free(&text);
+    return e;
 }
 
 static void entry_complete(struct upload *u)
@@ -272,30 +271,16 @@ static void entry_complete(struct upload *u)
     json_object_set_new(u->entry, "urls", json_pack("[s]", u->path));
 }
 
-static void on_looked(struct work *work)
-{
-    struct upload *u = container_of(work, struct upload, work);
-
-    close(u->fd);
-    if (u->err) {
-        upload_end(u, u->err, &u->why);
-        return;
-    }
-    entry_complete(u);
-    upload_prov(u);
-}
-
-static void on_fd(enum err e, const struct why *why, int fd, int64_t size, void *arg)
+static void on_looked(enum err e, const struct why *why, void *arg)
 {
     struct upload *u = arg;
 
-    (void)size;
     if (e) {
         upload_end(u, e, why);
         return;
     }
-    u->fd = fd;
-    work_submit(&u->work, &u->worker->loop, look, on_looked);
+    entry_complete(u);
+    upload_prov(u);
 }
 
 /* --- RECV --- */
@@ -305,7 +290,7 @@ static void on_sealed(struct stage *s, enum err e, const struct why *why, void *
     if (e)
         upload_end(arg, e, why);
     else
-        stage_fd(s, (int64_t)CHART_BYTES, on_fd, arg);
+        stage_look(s, (int64_t)CHART_BYTES, look, on_looked, arg);
 }
 
 static void upload_received(struct upload *u)
@@ -430,7 +415,6 @@ static struct upload *upload_new(struct worker *w, const struct repo *repo, enum
     u->repo = arena_strdup(&u->arena, repo->name);
     u->redeploy = redeploy && !strcmp(redeploy, "allow");
     u->what = what;
-    u->fd = -1;
     return u;
 }
 
@@ -453,44 +437,20 @@ enum err helm_importable(const struct repo *repo, const char *path, struct why *
                 "index.yaml is made here from the charts", path);
 }
 
-static void prov_read(struct work *work)
-{
-    struct upload *u = container_of(work, struct upload, work);
-    char block[KIB(16)];
-    int64_t at = 0;
-    ssize_t n;
-
-    while (!u->err && (n = pread(u->fd, block, sizeof block, at)) != 0) {
-        u->err = n < 0 ? ERR_IO : prov_data(u, block, (size_t)n, &u->why);
-        at += n;
-    }
-}
-
-static void on_prov_read(struct work *work)
-{
-    struct upload *u = container_of(work, struct upload, work);
-    struct why why = u->why;
-
-    close(u->fd);
-    if (u->err)
-        upload_end(u, u->err, &why);
-    else if (!u->prov.length)
-        upload_end(u, ERR_BAD_REQUEST, &(struct why){ "the provenance is empty" });
-    else
-        upload_prov(u);
-}
-
-static void on_prov_fd(enum err e, const struct why *why, int fd, int64_t size, void *arg)
+static enum err prov_read(int fd, struct why *why, void *arg)
 {
     struct upload *u = arg;
+    enum err e = look_read(fd, &u->prov, why);
 
-    (void)size;
-    if (e) {
-        upload_end(u, e, why);
-        return;
-    }
-    u->fd = fd;
-    work_submit(&u->work, &u->worker->loop, prov_read, on_prov_read);
+    return !e && !u->prov.length ? fail(why, ERR_BAD_REQUEST, "the provenance is empty") : e;
+}
+
+static void on_prov_read(enum err e, const struct why *why, void *arg)
+{
+    if (e)
+        upload_end(arg, e, why);
+    else
+        upload_prov(arg);
 }
 
 void helm_import(struct imported *m)
@@ -505,7 +465,7 @@ void helm_import(struct imported *m)
     u = upload_new(m->worker, repo, HELM_CHART);
     u->imported = m;
     if (ends(m->path, ".prov")) {
-        stage_fd(m->stage, (int64_t)PROV_BYTES, on_prov_fd, u);
+        stage_look(m->stage, (int64_t)PROV_BYTES, prov_read, on_prov_read, u);
         return;
     }
     u->chart = m->stage;

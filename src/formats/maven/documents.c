@@ -117,15 +117,14 @@ static void plugins_run(struct plugins *p, struct worker *w, const struct repo *
     registry_update(w, repo, &p->update);
 }
 
-void maven_plugins_import(struct imported *m, const struct repo *repo, const char *folder, char *data,
-                          size_t size)
+void maven_plugins_import(struct imported *m, const struct repo *repo, const char *folder, struct buf *text)
 {
     struct plugins *p = calloc(1, sizeof *p);
 
     check(p);
     p->imported = m;
-    p->data = data;
-    p->size = size;
+    p->data = text->data;
+    p->size = text->length;
     plugins_run(p, m->worker, repo, m->req, maven_plugins_path(&m->arena, folder));
 }
 

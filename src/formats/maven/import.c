@@ -4,7 +4,6 @@
  * maven-metadata.xml what no file says is kept (documents.c). */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "pantera/stage.h"
 #include "pantera/text.h"
@@ -31,35 +30,23 @@ enum err maven_importable(const struct repo *repo, const char *path, struct why 
 struct small {
     struct imported *imported;
     struct maven_path path;
-    struct work work;
-    int fd;
-    char *text;
-    size_t size;
-    enum err err;
+    struct buf text;
 };
 
 static void small_end(struct small *s, enum err e, const struct why *why)
 {
     struct imported *m = s->imported;
 
-    free(s->text);
+    buf_free(&s->text);
     free(s);
     imported_end(m, e, why);
 }
 
-static void small_read(struct work *work)
+static enum err small_read(int fd, struct why *why, void *arg)
 {
-    struct small *s = container_of(work, struct small, work);
-    size_t at = 0;
-    ssize_t n = 1;
+    struct small *s = arg;
 
-    s->text = malloc(s->size + 1);
-    check(s->text);
-    while (at < s->size && (n = pread(s->fd, s->text + at, s->size - at, (off_t)at)) > 0)
-        at += (size_t)n;
-    s->text[at] = 0;
-    s->err = n <= 0 ? ERR_IO : OK;
-    close(s->fd);
+    return look_read(fd, &s->text, why);
 }
 
 static enum err checksum_compare(struct small *s, const struct repo *repo, struct why *why)
@@ -71,7 +58,7 @@ static enum err checksum_compare(struct small *s, const struct repo *repo, struc
     const void *digest;
     size_t size;
 
-    if (strlen(s->text) != s->size || !maven_checksum_read(s->text, p->checksum, said))
+    if (strlen(s->text.data) != s->text.length || !maven_checksum_read(s->text.data, p->checksum, said))
         return fail(why, ERR_BAD_REQUEST, "not a %s checksum", maven_suffix(p->checksum) + 1);
     if (p->kind == MAVEN_METADATA ||
         registry_stat(m->worker->registry, &m->arena, repo, p->file, &stat) ||
@@ -86,36 +73,23 @@ static enum err checksum_compare(struct small *s, const struct repo *repo, struc
                       maven_suffix(p->checksum) + 1, hex, said);
 }
 
-static void on_small(struct work *work)
-{
-    struct small *s = container_of(work, struct small, work);
-    const struct repo *repo = imported_repo(s->imported);
-    struct why why = { "" };
-
-    if (s->err || !repo) {
-        small_end(s, s->err ? s->err : ERR_NOT_FOUND, NULL);
-    } else if (s->path.checksum) {
-        enum err e = checksum_compare(s, repo, &why);
-        small_end(s, e, &why);
-    } else if (!memmem(s->text, s->size, "plugins", 7)) {
-        small_end(s, OK, NULL);
-    } else {
-        maven_plugins_import(s->imported, repo, s->path.folder, s->text, s->size);
-        free(s);
-    }
-}
-
-static void on_fd(enum err e, const struct why *why, int fd, int64_t size, void *arg)
+static void on_small(enum err e, const struct why *why, void *arg)
 {
     struct small *s = arg;
+    const struct repo *repo = imported_repo(s->imported);
+    struct why text = *why;
 
-    if (e) {
-        small_end(s, e == ERR_TOO_BIG ? ERR_BAD_REQUEST : e, why);
-        return;
+    if (e || !repo) {
+        small_end(s, e == ERR_TOO_BIG ? ERR_BAD_REQUEST : e ? e : ERR_NOT_FOUND, why);
+    } else if (s->path.checksum) {
+        e = checksum_compare(s, repo, &text);
+        small_end(s, e, &text);
+    } else if (!memmem(s->text.data, s->text.length, "plugins", 7)) {
+        small_end(s, OK, NULL);
+    } else {
+        maven_plugins_import(s->imported, repo, s->path.folder, &s->text);
+        free(s);
     }
-    s->fd = fd;
-    s->size = (size_t)size;
-    work_submit(&s->work, &s->imported->worker->loop, small_read, on_small);
 }
 
 /* --- files --- */
@@ -177,5 +151,7 @@ void maven_import(struct imported *m)
     check(s);
     s->imported = m;
     s->path = p;
-    stage_fd(m->stage, (int64_t)(p.checksum ? CHECKSUM_BYTES : MAVEN_METADATA_LIMIT), on_fd, s);
+    buf_init(&s->text, MAVEN_METADATA_LIMIT);
+    stage_look(m->stage, (int64_t)(p.checksum ? CHECKSUM_BYTES : MAVEN_METADATA_LIMIT), small_read,
+               on_small, s);
 }

@@ -55,9 +55,8 @@ void maven_checksum_reply(struct http_request *req, const struct digest_values *
 void maven_document_get(struct http_request *req, const struct repo *repo, const struct maven_path *p);
 /* What a client says of plugins is kept; the rest is known better here. */
 void maven_document_put(struct http_request *req, const struct repo *repo, const struct maven_path *p);
-/* The same of an imported one, which is ended; takes `data`, of malloc, with a NUL behind it. */
-void maven_plugins_import(struct imported *m, const struct repo *repo, const char *folder, char *data,
-                          size_t size);
+/* The same of an imported one, which is ended; takes the buffer's bytes. */
+void maven_plugins_import(struct imported *m, const struct repo *repo, const char *folder, struct buf *text);
 
 /* --- rows.c: our part of a metadata document, from what is in the folder. struct document_kind's source
  * --- */

@@ -4,7 +4,6 @@
  * "meta.json"), of which only what the tarballs do not say is taken over (moved.c). It is not kept itself. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "pantera/limits.h"
 #include "src/formats/npm/doc.h"
@@ -12,12 +11,7 @@
 
 struct move {
     struct npm_change change;    /* first: it frees us */
-    struct work work;
-    int fd;
-    int64_t size;
     json_t *packument;
-    enum err err;
-    struct why why;
 };
 
 static const char *last_segment(const char *path)
@@ -50,8 +44,6 @@ static void move_release(struct npm_change *c)
     struct move *m = container_of(c, struct move, change);
 
     json_decref(m->packument);
-    if (m->fd >= 0)
-        close(m->fd);
     free(m);
 }
 
@@ -79,45 +71,28 @@ static void on_moved(struct npm_change *c, enum err e, const struct why *why)
     imported_end(c->imported, c->imported->already ? OK : e, why);
 }
 
-static void read_document(struct work *work)
+static enum err read_document(int fd, struct why *why, void *arg)
 {
-    struct move *m = container_of(work, struct move, work);
-    char *text = malloc((size_t)m->size + 1);
-    int64_t at = 0;
-    ssize_t n = 1;
+    struct move *m = arg;
+    struct npm_change *c = &m->change;
+    struct buf text;
     const char *name;
+    enum err e;
 
-    check(text);
-    while (at < m->size && (n = pread(m->fd, text + at, (size_t)(m->size - at), at)) > 0)
-        at += n;
-    m->packument = json_loadb(text, (size_t)at, JSON_ALLOW_NUL, NULL);
-    free(text);
+    buf_init(&text, NPM_DOCUMENT_LIMIT);
+    e = look_read(fd, &text, why);
+    if (!e)
+        m->packument = json_loadb(text.data, text.length, JSON_ALLOW_NUL, NULL);
+    buf_free(&text);
     name = json_string_value(json_object_get(m->packument, "name"));
-    if (n <= 0)
-        m->err = ERR_IO;
-    else if (!name || !npm_name_valid(name, false))
-        m->err = fail(&m->why, ERR_BAD_REQUEST, "'%.200s' is not a package's document",
-                      m->change.imported->path);
-    else
-        m->change.package = arena_strdup(&m->change.arena, name);
+    if (!e && (!name || !npm_name_valid(name, false)))
+        e = fail(why, ERR_BAD_REQUEST, "'%.200s' is not a package's document", c->imported->path);
+    if (!e)
+        c->package = arena_strdup(&c->arena, name);
+    return e;
 }
 
-static void on_read(struct work *work)
-{
-    struct move *m = container_of(work, struct move, work);
-
-    if (m->err) {
-        imported_end(m->change.imported, m->err, &m->why);
-        npm_change_free(&m->change);
-        return;
-    }
-    m->change.edit = edit;
-    m->change.add = add;
-    m->change.done = on_moved;
-    npm_change_run(&m->change);
-}
-
-static void on_fd(enum err e, const struct why *why, int fd, int64_t size, void *arg)
+static void on_read(enum err e, const struct why *why, void *arg)
 {
     struct move *m = arg;
 
@@ -126,9 +101,10 @@ static void on_fd(enum err e, const struct why *why, int fd, int64_t size, void 
         npm_change_free(&m->change);
         return;
     }
-    m->fd = fd;
-    m->size = size;
-    work_submit(&m->work, &m->change.worker->loop, read_document, on_read);
+    m->change.edit = edit;
+    m->change.add = add;
+    m->change.done = on_moved;
+    npm_change_run(&m->change);
 }
 
 void npm_import(struct imported *imported)
@@ -141,8 +117,7 @@ void npm_import(struct imported *imported)
     }
     m = calloc(1, sizeof *m);
     check(m);
-    m->fd = -1;
     npm_change_init_import(&m->change, imported);
     m->change.release = move_release;
-    stage_fd(imported->stage, NPM_DOCUMENT_LIMIT, on_fd, m);
+    stage_look(imported->stage, NPM_DOCUMENT_LIMIT, read_document, on_read, m);
 }

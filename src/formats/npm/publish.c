@@ -11,7 +11,6 @@
  *   CHANGE  document and bytes in one operation (change.c); from here on it goes on without its client */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "pantera/limits.h"
 #include "pantera/text.h"
@@ -31,8 +30,7 @@ struct publish {
     bool paused, document;
     bool named;                  /* a bare tarball whose path says which package and version it is */
     const char *revision;
-    struct work work;
-    int fd;
+    struct work work;            /* of a document without a tarball */
     enum err err;
     struct why why;
     /* What JUDGE found. */
@@ -54,8 +52,6 @@ static void publish_release(struct npm_change *c)
     json_decref(p->body);
     json_decref(p->manifest);
     json_decref(p->tags);
-    if (p->fd >= 0)
-        close(p->fd);
     free(p);
 }
 
@@ -169,11 +165,11 @@ static bool same_version(const char *in_tarball, const char *version)
            !strncmp(in_tarball, version, strcspn(version, "+"));
 }
 
-static enum err judge_bytes(struct publish *p, struct why *why)
+static enum err judge_bytes(struct publish *p, int fd, struct why *why)
 {
     struct npm_tarball t;
     const char *name, *version;
-    enum err e = npm_tarball_read(p->fd, &t, why);
+    enum err e = npm_tarball_read(fd, &t, why);
 
     if (e)
         return e;
@@ -293,60 +289,67 @@ static enum err body_read(struct publish *p, struct why *why)
     return OK;
 }
 
-static void judge(struct work *work)
+static enum err judge(int fd, struct why *why, void *arg)
+{
+    struct publish *p = arg;
+    enum err e = p->document ? body_read(p, why) : OK;
+
+    if (!e && p->document)
+        e = judge_document(p, why);
+    if (!e)
+        e = judge_bytes(p, fd, why);
+    if (!e && !npm_version_valid(p->version))
+        e = fail(why, ERR_BAD_REQUEST, "'%.100s' is not a version (semver 2.0.0)", p->version);
+    if (!e && p->document)
+        e = npm_dist_check(p->manifest, &p->facts.digests, why);
+    if (!e && !p->tags && !p->change.imported)
+        p->tags = json_pack("{s:s}", p->default_tag ? p->default_tag : "latest", p->version);
+    return e;
+}
+
+static void on_judged(enum err e, const struct why *why, void *arg)
+{
+    struct publish *p = arg;
+    struct npm_change *c = &p->change;
+    const struct repo *repo = npm_change_repo(c);
+
+    if (!e && !repo)
+        publish_fail(p, ERR_NOT_FOUND, &(struct why){ "the repository does not exist any more" });
+    else if (e || (!c->req && !c->imported))
+        publish_fail(p, e, why);
+    else if (p->attestations.length)
+        p->attested =
+            stage_bytes(c->worker, repo, p->attestations.data, p->attestations.length, 0, on_attested, p);
+    else
+        publish_commit(p);
+}
+
+/* A document without a tarball. */
+static void read_body(struct work *work)
 {
     struct publish *p = container_of(work, struct publish, work);
 
-    if (p->document)
-        p->err = body_read(p, &p->why);
-    if (p->err || !p->stage)
-        return;
-    if (p->document)
-        p->err = judge_document(p, &p->why);
-    if (!p->err)
-        p->err = judge_bytes(p, &p->why);
-    if (!p->err && !npm_version_valid(p->version))
-        p->err = fail(&p->why, ERR_BAD_REQUEST, "'%.100s' is not a version (semver 2.0.0)", p->version);
-    if (!p->err && p->document)
-        p->err = npm_dist_check(p->manifest, &p->facts.digests, &p->why);
-    if (!p->err && !p->tags && !p->change.imported)
-        p->tags = json_pack("{s:s}", p->default_tag ? p->default_tag : "latest", p->version);
+    p->err = body_read(p, &p->why);
 }
 
-static void on_judged(struct work *work)
+static void on_body(struct work *work)
 {
     struct publish *p = container_of(work, struct publish, work);
     struct npm_change *c = &p->change;
     const struct repo *repo = npm_change_repo(c);
+    const struct npm_path path = { .package = c->package, .revision = p->revision };
 
     if (!p->err && !repo)
         p->err = fail(&p->why, ERR_NOT_FOUND, "the repository does not exist any more");
-    if (p->err || (!c->req && !c->imported)) {
+    if (p->err || !c->req) {
         publish_fail(p, p->err, &p->why);
-    } else if (!p->stage) {
-        const struct npm_path path = { .package = c->package, .revision = p->revision };
-        npm_replace(c->req, repo, &path, json_incref(p->body));
-        npm_change_free(c);
-    } else if (p->attestations.length) {
-        p->attested =
-            stage_bytes(c->worker, repo, p->attestations.data, p->attestations.length, 0, on_attested, p);
-    } else {
-        publish_commit(p);
+        return;
     }
+    npm_replace(c->req, repo, &path, json_incref(p->body));
+    npm_change_free(c);
 }
 
 /* --- BODY, SEAL, LOOK --- */
-
-static void on_fd(enum err e, const struct why *why, int fd, int64_t size, void *arg)
-{
-    struct publish *p = arg;
-
-    p->fd = e ? -1 : fd;
-    if (e || (!p->change.req && !p->change.imported))
-        publish_fail(p, e, why);
-    else
-        work_submit(&p->work, &p->change.worker->loop, judge, on_judged);
-}
 
 static void on_sealed(struct stage *s, enum err e, const struct why *why, void *arg)
 {
@@ -356,7 +359,7 @@ static void on_sealed(struct stage *s, enum err e, const struct why *why, void *
     if (e)
         publish_fail(p, e, why);
     else
-        stage_fd(s, INT64_MAX, on_fd, p);
+        stage_look(s, INT64_MAX, judge, on_judged, p);
 }
 
 /* The client went while its bytes came: nothing else will call us. */
@@ -402,7 +405,7 @@ static void body_end(struct publish *p)
         return;
     }
     *p->slot = NULL;
-    work_submit(&p->work, &p->change.worker->loop, judge, on_judged);
+    work_submit(&p->work, &p->change.worker->loop, read_body, on_body);
 }
 
 static void on_chunk(struct http_request *req, const void *data, size_t size, enum err e, void *arg)
@@ -434,7 +437,6 @@ static struct publish *publish_empty(void)
 
     check(p);
     p->change.release = publish_release;
-    p->fd = -1;
     buf_init(&p->attestations, ATTESTATIONS);
     npm_scan_init(&p->scan, BODY_KEPT, to_stage, p);
     return p;
@@ -472,7 +474,7 @@ static void on_tarball(struct http_request *req, struct stage *s, enum err e, co
     p->named = path->what == NPM_TARBALL;
     p->version = path->version ? arena_strdup(&p->change.arena, path->version) : NULL;
     p->default_tag = query_get(&p->change.arena, req->query, "tag");
-    stage_fd(s, INT64_MAX, on_fd, p);
+    stage_look(s, INT64_MAX, judge, on_judged, p);
 }
 
 /* What curl sends: not JSON, and called ".tgz". */
@@ -503,7 +505,7 @@ void npm_import_tarball(struct imported *m)
     p->user = m->by;
     p->stage = m->stage;
     m->stage = NULL;
-    stage_fd(p->stage, INT64_MAX, on_fd, p);
+    stage_look(p->stage, INT64_MAX, judge, on_judged, p);
 }
 
 void npm_publish(struct http_request *req, const struct repo *repo, const struct npm_path *path)

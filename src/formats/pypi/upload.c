@@ -54,8 +54,6 @@ struct upload {
     struct stage *file, *side[2]; /* metadata, provenance */
     struct upload_facts facts;
     /* LOOK */
-    struct work work;
-    int fd;
     struct buf text;
     unsigned sides; /* how many of them are still being stored */
     /* COMMIT */
@@ -275,7 +273,7 @@ static bool wheel_metadata(const char *path, void *arg)
 }
 
 /* An upload's client says these; an import's file does. */
-static enum err look_facts(struct upload *u)
+static enum err look_facts(struct upload *u, int fd, struct why *why)
 {
     static const char *const names[] = { "name", "version", "requires_python" };
     unsigned char block[KIB(16)];
@@ -286,61 +284,46 @@ static enum err look_facts(struct upload *u)
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
         if (form_text(&u->metadata, names[i]))
             json_object_set_new(u->form.fields, names[i], json_string(form_text(&u->metadata, names[i])));
-    while ((n = pread(u->fd, block, sizeof block, at)) > 0) {
+    while ((n = pread(fd, block, sizeof block, at)) > 0) {
         blake2b_update(&u->blake, block, (size_t)n);
         at += n;
     }
     if (n < 0)
         return ERR_IO;
     blake2b_final(&u->blake, u->blake2);
-    return form_facts(&u->form, &u->arena, u->file_name, &u->facts, &u->why);
+    return form_facts(&u->form, &u->arena, u->file_name, &u->facts, why);
 }
 
-static void look(struct work *work)
+static enum err look(int fd, struct why *why, void *arg)
 {
-    struct upload *u = container_of(work, struct upload, work);
+    struct upload *u = arg;
     bool wheel = u->imported ? pypi_file_kind(u->file_name) == PYPI_WHEEL : u->facts.file.kind == PYPI_WHEEL;
     unsigned kinds = u->imported ? ARCHIVE_ZIP | ARCHIVE_TAR : u->facts.file.zip ? ARCHIVE_ZIP : ARCHIVE_TAR;
+    enum err e = archive_find(fd, kinds, NULL, wheel ? wheel_metadata : archive_is_below,
+                              wheel ? NULL : (char *)"PKG-INFO", &u->text, why);
 
-    u->err = archive_find(u->fd, kinds, NULL, wheel ? wheel_metadata : archive_is_below,
-                          wheel ? NULL : (char *)"PKG-INFO", &u->text, &u->why);
-    if (u->err == ERR_NOT_FOUND)
-        u->err = fail(&u->why, ERR_BAD_REQUEST, "Invalid distribution file: '%.100s' has no %s",
-                      u->file_name, wheel ? "METADATA" : "PKG-INFO");
-    if (!u->err)
-        u->err = metadata_read(u->text.data, u->text.length, &u->metadata, &u->why);
-    if (!u->err && u->imported)
-        u->err = look_facts(u);
-    close(u->fd);
-    if (!u->err)
-        u->err = metadata_check(&u->metadata, &u->arena, &u->facts, &u->why);
-    if (!u->err && form_text(&u->metadata, "requires_python"))
+    if (e == ERR_NOT_FOUND)
+        e = fail(why, ERR_BAD_REQUEST, "Invalid distribution file: '%.100s' has no %s", u->file_name,
+                 wheel ? "METADATA" : "PKG-INFO");
+    if (!e)
+        e = metadata_read(u->text.data, u->text.length, &u->metadata, why);
+    if (!e && u->imported)
+        e = look_facts(u, fd, why);
+    if (!e)
+        e = metadata_check(&u->metadata, &u->arena, &u->facts, why);
+    if (!e && form_text(&u->metadata, "requires_python"))
         u->facts.requires_python = form_text(&u->metadata, "requires_python");
+    return e == ERR_TOO_BIG ? ERR_BAD_REQUEST : e;
 }
 
-static void on_looked(struct work *work)
-{
-    struct upload *u = container_of(work, struct upload, work);
-
-    if (u->err == ERR_TOO_BIG)
-        u->err = ERR_BAD_REQUEST;
-    if (u->err || (!u->req && !u->imported))
-        upload_end(u, u->err ? u->err : ERR_CLOSED, &u->why);
-    else
-        upload_side(u);
-}
-
-static void on_fd(enum err e, const struct why *why, int fd, int64_t size, void *arg)
+static void on_looked(enum err e, const struct why *why, void *arg)
 {
     struct upload *u = arg;
 
-    (void)size;
-    if (e) {
-        upload_end(u, e, why);
-        return;
-    }
-    u->fd = fd;
-    work_submit(&u->work, &u->worker->loop, look, on_looked);
+    if (e || (!u->req && !u->imported))
+        upload_end(u, e ? e : ERR_CLOSED, why);
+    else
+        upload_side(u);
 }
 
 /* --- SEAL --- */
@@ -356,7 +339,7 @@ static void on_sealed(struct stage *s, enum err e, const struct why *why, void *
         return;
     }
     u->state = UPLOAD_LOOK;
-    stage_fd(s, INT64_MAX, on_fd, u);
+    stage_look(s, INT64_MAX, look, on_looked, u);
 }
 
 /* All has come. */
@@ -505,7 +488,7 @@ void pypi_import(struct imported *m)
     u->file = m->stage;
     m->stage = NULL;
     u->state = UPLOAD_LOOK;
-    stage_fd(u->file, INT64_MAX, on_fd, u);
+    stage_look(u->file, INT64_MAX, look, on_looked, u);
 }
 
 /* --- the beginning --- */

@@ -3,7 +3,7 @@
 #include "fx_registry.h"
 
 #include "pantera/limits.h"
-#include "pantera/stage.h"
+#include "src/registry/staging.h"
 #include "pantera/text.h"
 
 static struct fx_registry fx;
