@@ -436,13 +436,13 @@ static enum err target_find(struct http_request *req, const char *name, const st
     return OK;
 }
 
-/* Nothing is at the path that was asked for, but the format may have had a better one for the bytes. */
+/* Nothing is at the path that was asked for, but the format may have known a better one for the bytes. */
 static bool elsewhere(struct http_request *req, const struct repo *repo, const struct import *i)
 {
     struct registry_place places[32];
     unsigned count = 0;
 
-    if (format_find(repo->format)->import && !i->known.metadata_only && !i->known.replaced)
+    if (format_find(repo->format)->import_places && !i->known.metadata_only && !i->known.replaced)
         count = registry_places(worker_of(req)->registry, &req->arena, repo, i->known.digests.sha256, 32,
                                 places);
     for (unsigned n = 0; n < count; n++)

@@ -33,6 +33,7 @@ struct format {
     enum err (*importable)(const struct repo *repo, const char *path, struct why *why);
     void (*import)(struct imported *m);
     unsigned import_digests;
+    bool import_places;          /* where its files belong is said by what is in them, not by the path */
     /* A first segment that is this format's own (a reserved name: design.md), whatever repository comes
      * after it. NULL: none. Then: errors below it in that dialect (enum dialect); a request there, `base`
      * being "/<root>" with what stood before it, `path` what follows; what a 401 says (else Basic and

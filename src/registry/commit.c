@@ -143,6 +143,7 @@ void commit_imported(struct commit *c, struct imported *m, const char *path, con
     if (what && repo && !registry_stat(m->worker->registry, &m->arena, repo, path, &stat) &&
         !memcmp(stat.digests.sha256, stage_digests(s)->sha256, 32)) {
         hex_encode(stat.digests.sha256, 32, hex);
+        m->already = true;
         what->if_absent = false;
         what->if_sha256 = arena_strdup(&m->arena, hex);
     }

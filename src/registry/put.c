@@ -166,8 +166,9 @@ static enum err put_check(struct http_request *req, const struct repo *repo, str
     if ((e = announced_digests(req, &req->arena, &r->expected, why)) ||
         (e = announced_add(&r->expected, expected, why)))
         return e;
-    if (r->take && http_header(req, "if-match"))
-        return fail(why, ERR_BAD_REQUEST, "If-Match means nothing to an import into this repository");
+    if (r->take && (http_header(req, "if-match") || http_header(req, "if-none-match")))
+        return fail(why, ERR_BAD_REQUEST, "If-Match and If-None-Match mean nothing to an import into this "
+                    "repository");
     return put_conditions(req, r, why);
 }
 

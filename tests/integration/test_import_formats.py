@@ -277,6 +277,32 @@ def test_refused(make_node, tmp_path):
         assert send(admin, repo, path, data, "four" + repo, Checksum_Sha256="0" * 64)[0] == 409
 
 
+def test_rules(make_node, tmp_path):
+    """A project's status, a chart that may be replaced, conditions that mean nothing; what went and comes
+    again."""
+    admin = make_node().admin()
+    for kind, keys in (("pypi", {}), ("npm", {}), ("helm", {"redeploy": "allow"})):
+        put_repo(admin, kind, **keys)
+    path = wheel(str(tmp_path), "lib", "1.0")
+    with open(path, "rb") as f:
+        data = f.read()
+    assert send(admin, "pypi", "flat-lib-1.0-py3-none-any.whl", data)[0] == 400  # the name must fit
+    assert send(admin, "pypi", "lib-1.0-py3-none-any.whl", data)[0] == 201
+    admin.must("PUT", "/pypi/pypi/lib/status", {"status": "archived"})
+    with open(wheel(str(tmp_path), "lib", "1.1"), "rb") as f:
+        refused(send(admin, "pypi", "lib-1.1-py3-none-any.whl", f.read()), 409, "archived")
+    admin.must("PUT", "/pypi/pypi/lib/status", {"status": "active"})
+    assert admin.repo("DELETE", "/pypi/lib/1.0").status == 204
+    assert send(admin, "pypi", "lib-1.0-py3-none-any.whl", data)[0] == 201
+    admin.get("/pypi/lib/1.0/lib-1.0-py3-none-any.whl")
+    for extra, code in (("", 201), ("description: newer\n", 201), ("description: newer\n", 200)):
+        assert send(admin, "helm", "lib.tgz", chart("lib", "1.0.0", extra), f"k{len(extra)}")[0] == code
+    assert admin.get("/helm/api/charts/lib/1.0.0").json()["description"] == "newer"
+    r = admin.repo("PUT", "/.import/npm/lib.tgz", tgz("lib", "1.0.0"), {
+        "X-Pantera-Repo-Type": "npm", "X-Pantera-Idempotency-Key": "k", "If-None-Match": "*"})
+    assert r.status == 400 and "If-None-Match" in r.json()["message"], r
+
+
 def test_go_and_maven(make_node, tmp_path):
     """Modules with and without what they say of themselves; artifacts with checksums beside them."""
     node = make_node()
@@ -311,3 +337,4 @@ def test_go_and_maven(make_node, tmp_path):
     refused(send(admin, "maven", f"{folder}/1.2/lib-1.2.jar.sha1", b"0" * 40, "w"), 409, "sha1")
     refused(send(admin, "maven", f"{folder}/1.3-SNAPSHOT/lib-1.3-SNAPSHOT.jar", b"x"), 400, "no snapshots")
     refused(send(admin, "maven", f"{folder}/1.2/lib-1.2.jar", b"x", "o"), 409, "")
+    assert send(admin, "maven", f"{folder}/1.2/lib-1.2.jar", data, "p")[0] == 200

@@ -177,4 +177,5 @@ const struct format helm_format = {
     .remove = helm_remove,
     .importable = helm_importable,
     .import = helm_import,
+    .import_places = true,
 };

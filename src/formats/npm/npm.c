@@ -195,5 +195,6 @@ const struct format npm_format = {
     .importable = npm_importable,
     .import = npm_import,
     .import_digests = DIGEST_SHA1 | DIGEST_SHA512,
+    .import_places = true,
     .anonymous = npm_anonymous,
 };

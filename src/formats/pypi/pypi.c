@@ -234,4 +234,5 @@ const struct format pypi_format = {
     .importable = pypi_importable,
     .import = pypi_import,
     .import_digests = DIGEST_MD5,
+    .import_places = true,
 };

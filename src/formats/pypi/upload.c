@@ -91,6 +91,8 @@ static void upload_end(struct upload *u, enum err e, const struct why *why)
 
     if (m)
         m->already = m->already || u->already;
+    if (m && e == ERR_FORBIDDEN) /* not who asks, but the project's status */
+        e = ERR_CONFLICT;
     upload_free(u);
     if (m)
         imported_end(m, e, &text);
