@@ -149,6 +149,7 @@ def test_folders(make_cluster, tools, sdk, tmp_path):  # noqa: F811
     sdk("out = registry.pull('lib3', repo_url=args[0], destination=args[1], **args[2])",
         url(nodes[1], "helm"), str(tmp_path), auth)
     assert (tmp_path / "lib3-1.4.0.tgz").read_bytes() == chart("lib3", "1.4.0")
+    admin = admin.at(nodes[2])  # its connections may have been idle for too long
     assert admin.get("/helm/charts/lib2-1.0.0.tgz.prov").body.startswith(b"-----BEGIN PGP SIGNED")
     found = admin.must("GET", "/search?q=lib3&size=50")["items"]
     assert "charts/lib3-1.4.0.tgz" in {f["artifact_path"] for f in found}
