@@ -14,7 +14,7 @@
 #include "pantera/worker.h"
 #include "src/formats/docker/docker.h"
 
-#define TAGS_BYTES MIB(8)
+#define TAGS_BYTES MIB(16) /* TAGS_LISTED of the longest, and their punctuation */
 
 bool remote_owns(struct registry *r, struct arena *a, const struct repo *repo, const char *image)
 {
