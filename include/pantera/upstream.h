@@ -71,14 +71,15 @@ struct upstream_request {
     bool any_status;             /* heads and bodies of every final answer go to on_head and on_data, not only
                                     of 2xx: for passing it on. Challenges and redirects are still followed */
     void (*on_head)(struct upstream_request *r); /* status, length, url, upstream_header; may be NULL */
-    /* Bytes, borrowed. False: pause; the same bytes come again after upstream_resume. */
+    /* Bytes, borrowed; unpacked if upstream gave them with a Content-Encoding (not with any_status, nor a
+     * packed file that says so twice). False: pause; the same bytes come again after upstream_resume. */
     bool (*on_data)(struct upstream_request *r, const void *data, size_t size);
     void (*on_done)(struct upstream_request *r);
     void *arg;
     /* out; at on_head: status, length, url. At on_done: all. */
     enum upstream_outcome outcome;
     int status;                  /* of the last answer; 0: there was none */
-    int64_t length;              /* Content-Length, or -1 */
+    int64_t length;              /* Content-Length, or -1: not said, or the answer is packed */
     const char *url;             /* that gave the answer, after redirects; until on_done returns */
     int64_t retry_after_ms;      /* TOO_MANY, FAILED: not before so long; 0: not known */
     enum err err;                /* OK for OK and NOT_MODIFIED, else what a client may be answered:

@@ -70,6 +70,23 @@ bool tokens_get(struct arena *a, const char *key, const char **ret_value);
 void tokens_put(const char *key, const char *value, int64_t life_ms);
 void tokens_drop(const char *key);
 
+/* --- decode.c: Content-Encoding --- */
+enum coding { CODING_NONE, CODING_GZIP, CODING_DEFLATE, CODING_UNKNOWN };
+enum coding coding_parse(const char *value); /* of one header, or of several joined by commas */
+/* A packed file, by its name or type, from a server that says the same once more as its encoding: it is the
+ * file that was asked for, as it is. */
+bool coding_is_the_files(const char *url, const char *content_type);
+struct decoder;
+struct decoder *decoder_new(enum coding coding); /* GZIP, DEFLATE */
+void decoder_free(struct decoder *d);            /* NULL is fine */
+/* PAUSED: `give` said false; it wants the same bytes again, and so do we, with or without more behind. BAD:
+ * they are not what was said. */
+enum decoded { DECODED_ALL, DECODED_PAUSED, DECODED_BAD };
+enum decoded decoder_push(struct decoder *d, const void *data, size_t size,
+                          bool (*give)(void *arg, const void *data, size_t size), void *arg);
+bool decoder_begun(const struct decoder *d);
+bool decoder_whole(const struct decoder *d);
+
 /* --- shared.c --- */
 struct upstream_limits limits_now(void);
 const struct client_guard *guard_now(void);

@@ -42,11 +42,14 @@ struct upstream_private {
     const char *username;
     struct challenge challenge;
     struct buf answer;           /* of the token service */
+    struct decoder *decoder;     /* of a packed body */
+    const char *asked_url;       /* before redirects */
     enum step next_step;
     unsigned hops, sign_ins;
     size_t drained;
     uint64_t started_us, waiting_since_ms;
-    bool in_submit, posted, waiting, calling, asked, canceled, probe, judged, body, enough, token_fetched;
+    bool in_submit, posted, waiting, calling, asked, canceled, probe, judged, body, enough, token_fetched,
+        damaged;
     enum upstream_outcome outcome;
     enum err err;
     int64_t retry_after_ms;

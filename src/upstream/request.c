@@ -29,6 +29,7 @@ const char *upstream_outcome_name(enum upstream_outcome o)
 static void request_free(struct upstream_private *p)
 {
     buf_free(&p->answer);
+    decoder_free(p->decoder);
     arena_release(&p->arena);
     free(p);
 }
@@ -145,6 +146,27 @@ static void classify(struct upstream_private *p, int status)
         fail(&p->why, p->err, "upstream %s answered %d", p->host, status);
 }
 
+/* We ask for the bytes as they are; an answer that is packed all the same is unpacked, or refused. */
+static void encoding_read(struct upstream_private *p)
+{
+    enum coding coding = CODING_NONE;
+    const char *value, *type = client_header(&p->call, "content-type");
+    char all[100] = "";
+    size_t at = 0;
+    while ((value = client_header_next(&p->call, "content-encoding", &at)))
+        snprintf(all + strlen(all), sizeof all - strlen(all), "%s%.40s", *all ? ", " : "", value);
+    coding = coding_parse(all);
+    if (coding == CODING_GZIP && coding_is_the_files(p->asked_url, type))
+        coding = CODING_NONE;
+    if (coding == CODING_UNKNOWN) {
+        p->outcome = UPSTREAM_FAILED;
+        p->err = fail(&p->why, ERR_UPSTREAM, "upstream %s: its answer has the encoding '%s', which was not "
+                      "asked for", p->host, header_text(all) ? all : "?");
+    } else if (coding) {
+        p->decoder = decoder_new(coding);
+    }
+}
+
 /* The head that counts. A good one tells at once that the remote is alive, if somebody waits for that:
  * the bytes may take minutes. */
 static void answer_begins(struct upstream_private *p)
@@ -154,12 +176,14 @@ static void answer_begins(struct upstream_private *p)
     if (status == 429 || status == 503)
         p->retry_after_ms = retry_after_parse(client_header(&p->call, "retry-after"), clock_wall_ms());
     classify(p, status);
+    if (p->outcome == UPSTREAM_OK && !r->any_status)
+        encoding_read(p);
     if (status >= 500 || status == 429)
         judge(p, false, p->why.text);
     else if (p->probe)
         judge(p, true, NULL);
     r->status = status;
-    r->length = p->call.length;
+    r->length = p->decoder ? -1 : p->call.length;
     r->url = p->url.text;
     p->body = p->outcome == UPSTREAM_OK || r->any_status;
     if (p->body && r->on_head)
@@ -185,9 +209,33 @@ static void on_head(struct client_request *call)
     }
 }
 
+static bool give(void *arg, const void *data, size_t size)
+{
+    struct upstream_private *p = arg;
+    struct upstream_request *r = p->request;
+    return (r->on_data ? r->on_data(r, data, size) : true) && !p->canceled;
+}
+
+static bool unpack(struct upstream_private *p, const void *data, size_t size)
+{
+    switch (decoder_push(p->decoder, data, size, give, p)) {
+    case DECODED_ALL:
+        return true;
+    case DECODED_PAUSED:
+        return p->canceled;
+    case DECODED_BAD:
+        break;
+    }
+    p->damaged = p->enough = true;
+    client_cancel(&p->call);
+    return true;
+}
+
 static bool on_data(struct client_request *call, const void *data, size_t size)
 {
     struct upstream_private *p = call->arg;
+    if (p->body && p->decoder)
+        return unpack(p, data, size);
     if (p->body)
         return p->request->on_data ? p->request->on_data(p->request, data, size) : true;
     p->drained += size;
@@ -235,6 +283,14 @@ void request_failed(struct upstream_private *p)
     finish(p, false);
 }
 
+/* A packed answer that has no end, or is none. An empty one needs no packing. */
+static bool is_damaged(const struct upstream_private *p)
+{
+    bool empty = p->call.length == 0 || strcmp(p->method, "HEAD") == 0;
+    return p->decoder && p->body &&
+           (p->damaged || !(decoder_whole(p->decoder) || (empty && !decoder_begun(p->decoder))));
+}
+
 static void on_hop_done(struct client_request *call)
 {
     struct upstream_private *p = call->arg;
@@ -252,7 +308,10 @@ static void on_hop_done(struct client_request *call)
     } else {
         if (call->status < 500 && call->status != 429)
             judge(p, true, NULL);
-        finish(p, false);
+        if (is_damaged(p))
+            request_end(p, UPSTREAM_FAILED, ERR_UPSTREAM, "its answer is not packed as it says, or broke off");
+        else
+            finish(p, false);
     }
 }
 
@@ -381,6 +440,7 @@ static enum err urls_read(struct upstream_private *p, struct why *why)
     if (remote.secure && !p->url.secure)
         return fail(why, ERR_UPSTREAM, "a file at an http: URL of a remote at an https: one");
     p->host = p->url.host;
+    p->asked_url = p->url.text;
     return OK;
 }
 

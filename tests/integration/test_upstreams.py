@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests to remotes: no way into networks that are not listed, by name, redirect or token service;
 credentials for the remote alone; the settings of http_client, in force on every node at once; the breaker."""
+import gzip
+import hashlib
+import http.client
+import random
 import socket
 import threading
 import time
+import zlib
 
 import pytest
 
@@ -173,3 +178,57 @@ def test_breaker(make_node, up):
     assert r.status == 503 and up.count() == asked, r
     assert settled(admin, "/mirror/y").body == b"y" and time.monotonic() - began > 1.5
     assert figure_of(admin, 'pantera_upstream_requests_total{remote="%s",result="not_asked"}' % up.url) > 0
+
+
+def packed(how):
+    """Answers with a Content-Encoding; `how` makes (its name, the bytes)."""
+    def run(h):
+        name, data, headers = how()
+        h.send_response(200)
+        h.send_header("Content-Encoding", name)
+        h.send_header("Transfer-Encoding", "chunked")
+        for key, value in headers.items():
+            h.send_header(key, value)
+        h.end_headers()
+        h.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n")
+    return run
+
+
+def test_packed_answers(make_node, up):
+    """An upstream that packs although it was asked not to: unpacked, or refused; never stored as it came."""
+    admin = make_node().admin()
+    put_proxy(admin, "mirror", up.url)
+    data = random.Random(1).randbytes(200_000) + b"x" * 3_000_000
+    gz, text = gzip.compress(data), {"X-Checksum-Sha256": hashlib.sha256(data).hexdigest()}
+    good = {"gzip": gz, "x-gzip": gz, "deflate": zlib.compress(data), "identity": data}
+    for name, body in good.items():
+        up.faults[name] = packed(lambda name=name, body=body: (name, body, text))
+        for _ in range(2):
+            r = admin.get(f"/mirror/{name}")
+            assert r.body == data and "Content-Encoding" not in r.headers
+        assert up.log[-1][2]["Accept-Encoding"] == "identity" and up.count(name) == 1
+    for name, (encoding, body) in {
+            "br": ("br", b"?" * 100), "twice": ("gzip, gzip", gz), "half": ("gzip", gz[:1000]),
+            "cut": ("gzip", gz[:-1]), "none": ("gzip", data[:1000]), "empty": ("gzip", b"")}.items():
+        up.faults[name] = packed(lambda encoding=encoding, body=body: (encoding, body, {}))
+        try:
+            r = admin.repo("GET", f"/mirror/{name}")
+            assert r.status == 502 and (b"encoding" in r.body or b"packed" in r.body), (name, r)
+        except http.client.HTTPException:
+            assert name in ("half", "cut"), name  # some of it was on its way
+        del up.faults[name]
+        up.files[name] = b"now"
+        assert settled(admin, f"/mirror/{name}").body == b"now"
+    # an archive is no packed archive
+    for name, kind in (("lib-1.0.tar.gz", "application/octet-stream"), ("blob", "application/x-gzip")):
+        up.faults[name] = packed(lambda kind=kind: ("gzip", gz, {"Content-Type": kind}))
+        assert admin.get(f"/mirror/{name}").body == gz
+        up.files["as-it-is"] = gz
+        up.headers["as-it-is"] = {"Content-Type": "application/gzip"}
+        assert admin.get("/mirror/as-it-is").body == gz
+    # an index
+    repo = {"type": "pypi-proxy", "storage": "default", "remotes": [{"url": up.url + "/simple"}]}
+    admin.must("PUT", "/repositories/py", {"repo": repo})
+    page = b'<html><body><a href="../../f/lib-1.0.tar.gz">lib-1.0.tar.gz</a></body></html>'
+    up.faults["simple/lib/"] = packed(lambda: ("gzip", gzip.compress(page), {"Content-Type": "text/html"}))
+    assert b"lib-1.0.tar.gz" in admin.get("/py/simple/lib/").body
