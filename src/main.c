@@ -398,6 +398,11 @@ static int run_server(const char *config_file)
         fprintf(stderr, "panterad: meta.http_client.allow_upstreams: %s\n", why.text);
         return 2;
     }
+    if (p.config->http_ca_file && tls_authorities_check(p.config->http_ca_file, &why)) {
+        fprintf(stderr, "panterad: %s: %s\n", p.config->http_ca_where, why.text);
+        return 2;
+    }
+    client_trust(p.config->http_ca_file);
     if (!lock_home(p.config->home))
         return 1;
     bound_memory();

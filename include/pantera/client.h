@@ -19,10 +19,22 @@ struct client_private;
 
 /* Where requests may lead that somebody else than the operator may have thought of. Each address is judged
  * as it is connected to, whatever name led there; also of a connection that stands from before. */
+enum client_near {
+    NEAR_NONE,                   /* public addresses */
+    NEAR_PRIVATE,                /* and private ones; never link-local ones or clouds' metadata services */
+    NEAR_LOOPBACK,               /* and this machine */
+};
 struct client_guard {
-    const struct network *networks; /* that may be reached although they are not public */
+    enum client_near near;
+    const struct network *networks; /* that may be reached all the same */
     unsigned count;
 };
+/* --- once, at the start, for the whole process --- */
+/* meta.http_client.allow_upstreams: the networks of each client_guard_of. */
+enum err client_allow(const char *const *networks, struct why *why);
+const struct client_guard *client_guard_of(enum client_near near);
+/* meta.http_client.ca_file: authorities besides the system's; borrowed. */
+void client_trust(const char *ca_file);
 
 struct client_request {
     /* in */
@@ -43,7 +55,7 @@ struct client_request {
     const struct client_guard *guard;
     bool upstream;                /* times that are 0 are those of client_set_timeouts */
     bool follow_redirects;
-    const char *ca_file;          /* NULL: the system's */
+    const char *ca_file;          /* NULL: the system's, and those of client_trust */
     const char *unix_socket;      /* or NULL */
     void (*on_head)(struct client_request *r); /* status and headers are there; may be NULL */
     /* Response bytes, borrowed. False: pause; the same bytes come again after client_resume. */
@@ -53,6 +65,7 @@ struct client_request {
     /* out */
     int status;                   /* 0 before the head */
     int64_t length;               /* Content-Length, or -1 */
+    enum client_near near;        /* with a guard: what was connected to; NEAR_NONE also through a proxy */
     enum err err;                 /* OK also for a 404: it was answered. UPSTREAM, UPSTREAM_TIMEOUT,
                                      CANCELED */
     struct why why;

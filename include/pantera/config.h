@@ -43,6 +43,8 @@ struct config {
     unsigned max_connections;
     /* meta.http_client */
     const char **allow_upstreams; /* NULL-terminated; by default loopback if host is that, else empty */
+    const char *http_ca_file;    /* PEM, or NULL */
+    const char *http_ca_where;   /* "pantera.yml:4: meta.http_client.ca_file" */
     /* meta.ssl: for 8080 and 8086 */
     bool ssl;
     const char *ssl_cert, *ssl_key;

@@ -18,6 +18,8 @@ struct tls;
 enum err tls_context_new(bool server, const char *cert_file, const char *key_file,
                          const char *ca_file, struct tls_context **ret, struct why *why);
 void tls_context_free(struct tls_context *c);
+/* A PEM file of at least one certificate. BAD_REQUEST: it is none, and what is wrong with it. */
+enum err tls_authorities_check(const char *file, struct why *why);
 
 enum { TLS_WANT_READ = -1, TLS_WANT_WRITE = -2, TLS_FAILED = -3 };
 

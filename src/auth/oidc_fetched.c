@@ -136,6 +136,7 @@ static void on_discovery(struct flow *f, json_t *doc)
         replace(&d->keys_url, keys);
         d->post_secret = json_object_get(doc, methods) && !lists(doc, methods, "client_secret_basic") &&
                          lists(doc, methods, "client_secret_post");
+        d->near = f->call.near;
         d->found_ms = clock_mono_ms();
         flow_next(f);
     }

@@ -65,11 +65,20 @@ static bool on_data(struct client_request *r, const void *data, size_t size)
     return true;
 }
 
+/* FORBIDDEN means something else to who asked for a sign-in. */
+static enum err not_allowed(const char *url, struct why *why)
+{
+    return fail(why, ERR_UPSTREAM, "%.150s: its address is in a network that "
+                "meta.http_client.allow_upstreams does not list", url);
+}
+
 static void on_done(struct client_request *r)
 {
     struct flow *f = r->arg;
     struct why why = { "" };
     enum err e = r->err;
+    if (e == ERR_FORBIDDEN)
+        e = not_allowed(r->url, &why);
     if (buf_err(&f->answer)) {
         e = fail(&why, ERR_UPSTREAM, "%.150s: too large an answer", r->url);
     } else if (e == ERR_CANCELED) { /* nobody waits, or everything is being torn down */
@@ -101,6 +110,24 @@ bool flow_good(struct flow *f, const json_t *body)
     return false;
 }
 
+static const char *host_of(struct arena *a, const char *url)
+{
+    struct client_url parsed;
+    return url && !client_url(a, NULL, url, &parsed, NULL) ? parsed.host : "";
+}
+
+/* The hosts that an administrator named may be in a private network or on this machine; those that a
+ * provider publishes may be as near as the provider is, and no nearer: or it could send our requests into a
+ * network that it is no part of. */
+static const struct client_guard *guard_of(struct flow *f, const char *url)
+{
+    const char *host = host_of(&f->arena, url);
+    if (strcmp(host, host_of(&f->arena, f->provider.issuer)) == 0 ||
+        strcmp(host, host_of(&f->arena, f->provider.authn_url)) == 0)
+        return client_guard_of(NEAR_LOOPBACK);
+    return client_guard_of(fetched_get(f->auth, &f->provider)->near);
+}
+
 void flow_call(struct flow *f, const char *method, const char *url, const char *const *headers,
                const char *body, void (*on_answer)(struct flow *f, json_t *body))
 {
@@ -110,9 +137,12 @@ void flow_call(struct flow *f, const char *method, const char *url, const char *
     f->call = (struct client_request){
         .method = method, .url = url, .headers = headers, .body = body,
         .body_size = body ? strlen(body) : 0, .upstream = true,
-        .ca_file = f->provider.ca_file, .on_data = on_data, .on_done = on_done, .arg = f,
+        .ca_file = f->provider.ca_file, .guard = guard_of(f, url), .on_data = on_data, .on_done = on_done,
+        .arg = f,
     };
     enum err e = client_submit(f->client, &f->call, &why);
+    if (e == ERR_FORBIDDEN)
+        e = not_allowed(url, &why);
     if (e)
         flow_fail(f, e, &why);
 }

@@ -22,6 +22,7 @@ struct fetched {
     struct fetched *next;
     char *issuer, *ca_file, *iss, *authorize_url, *token_url, *keys_url;
     bool post_secret;           /* RFC 6749 §2.3.1: in the body, for providers that know only that */
+    enum client_near near;      /* where it answered from: as near may be what it publishes */
     uint64_t found_ms, keys_ms; /* 0: never */
     struct jwks keys;
 };

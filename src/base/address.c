@@ -107,6 +107,7 @@ struct special {
 static const struct special v4_special[] = {
     V4(0, 0, 0, 8, "unspecified"),       /* "this network": Linux connects 0.0.0.0 to itself */
     V4(10, 0, 0, 8, "private"),
+    { { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 100, 100, 100, 200 }, 128, "metadata" }, /* a cloud's */
     V4(100, 64, 0, 10, "private"),       /* carrier-grade NAT, RFC 6598; clouds put services there */
     V4(127, 0, 0, 8, "loopback"),
     V4(169, 254, 0, 16, "link-local"),   /* and the metadata services of clouds */
@@ -127,6 +128,7 @@ static const struct special v4_special[] = {
 static const struct special v6_special[] = {
     { { 0 }, 128, "unspecified" },
     { { [15] = 1 }, 128, "loopback" },
+    { { 0xfd, 0x00, 0x0e, 0xc2 }, 32, "metadata" }, /* a cloud's own services, fd00:ec2::254 and others */
     { { 0xfc }, 7, "private" },
     { { 0xfe, 0x80 }, 10, "link-local" },
     { { 0xfe, 0xc0 }, 10, "private" },   /* site-local, RFC 3879 */

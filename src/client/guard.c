@@ -11,9 +11,58 @@
 
 #include "private.h"
 
+/* --- of the process: set before the first worker starts --- */
+
+static struct network allowed[NETWORKS_MOST];
+static struct client_guard guards[] = { { NEAR_NONE, allowed, 0 }, { NEAR_PRIVATE, allowed, 0 },
+                                        { NEAR_LOOPBACK, allowed, 0 } };
+static const char *trusted;
+
+enum err client_allow(const char *const *list, struct why *why)
+{
+    unsigned n = 0;
+    for (; list && *list; list++) {
+        if (n == NETWORKS_MOST)
+            return fail(why, ERR_BAD_REQUEST, "at most %d networks", NETWORKS_MOST);
+        if (!network_parse(*list, &allowed[n++]))
+            return fail(why, ERR_BAD_REQUEST, "'%.60s' is not a network like 10.0.0.0/8 or fd00::/8", *list);
+    }
+    for (size_t i = 0; i < sizeof guards / sizeof *guards; i++)
+        guards[i].count = n;
+    return OK;
+}
+
+const struct client_guard *client_guard_of(enum client_near near)
+{
+    return &guards[near];
+}
+
+void client_trust(const char *ca_file)
+{
+    trusted = ca_file;
+}
+
+const char *client_trusted(void)
+{
+    return trusted;
+}
+
+/* --- judging --- */
+
+static enum client_near near_of(const struct address *a)
+{
+    const char *kind = address_special(a);
+    return !kind                        ? NEAR_NONE
+           : !strcmp(kind, "private")  ? NEAR_PRIVATE
+           : !strcmp(kind, "loopback") ? NEAR_LOOPBACK
+                                       : NEAR_NONE;
+}
+
 static bool address_good(const struct client_private *p, const struct address *a)
 {
-    return address_allowed(a, p->request->guard->networks, p->request->guard->count);
+    const struct client_guard *g = p->request->guard;
+    enum client_near near = near_of(a);
+    return (near && near <= g->near) || address_allowed(a, g->networks, g->count);
 }
 
 static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
@@ -33,8 +82,10 @@ static int on_connected(void *arg, char *remote_ip, char *local_ip, int remote_p
 {
     struct client_private *p = arg;
     struct address a;
-    if (address_parse(remote_ip, &a) && address_good(p, &a))
+    if (address_parse(remote_ip, &a) && address_good(p, &a)) {
+        p->request->near = near_of(&a);
         return CURL_PREREQFUNC_OK;
+    }
     p->refused = true;
     p->reached = false;
     return CURL_PREREQFUNC_ABORT;

@@ -52,6 +52,7 @@ enum err request_result(struct client_private *p, CURLcode code);
 
 /* guard.c: sets what judges addresses, and the proxy that holds for this URL. FORBIDDEN, BAD_REQUEST. */
 enum err guard_prepare(struct client_private *p, struct why *why);
+const char *client_trusted(void);
 /* The proxy that the environment names for a URL, as curl would find it; NULL: none. */
 const char *guard_proxy(const struct client_url *url, const char *(*env)(const char *name));
 

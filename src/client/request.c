@@ -220,8 +220,9 @@ static void set_transport(struct client_private *p)
         curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 1L);
         curl_easy_setopt(e, CURLOPT_MAXREDIRS, 5L);
     }
-    if (r->ca_file)
-        curl_easy_setopt(e, CURLOPT_CAINFO, r->ca_file);
+    /* libcurl's folder of the system's authorities (CURLOPT_CAPATH) stays what it is. */
+    if (r->ca_file || client_trusted())
+        curl_easy_setopt(e, CURLOPT_CAINFO, r->ca_file ? r->ca_file : client_trusted());
     if (r->unix_socket)
         curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, r->unix_socket);
 }
@@ -235,6 +236,7 @@ enum err request_prepare(struct client_private *p, struct why *why)
         return fail(why, ERR_UNAVAILABLE, "out of memory for a request");
     head_reset(p);
     r->err = OK;
+    r->near = NEAR_NONE;
     r->why.text[0] = 0;
     p->started_ms = p->moved_ms = clock_mono_ms();
     set_transport(p);

@@ -203,6 +203,7 @@ static enum err finish(struct build *b, struct config **ret, struct why *why)
     if (!c->allow_upstreams)
         c->allow_upstreams = host_is_loopback(c->host) ? loopback : loopback + 2;
     const char *storage = where_of(b, "meta.storage.type");
+    c->http_ca_where = where_of(b, "meta.http_client.ca_file");
     c->storage_where = storage ? storage : "meta.storage";
     *ret = c;
     return OK;

@@ -102,6 +102,17 @@ enum err tls_context_new(bool server, const char *cert_file, const char *key_fil
     return OK;
 }
 
+enum err tls_authorities_check(const char *file, struct why *why)
+{
+    ERR_clear_error();
+    errno = 0;
+    X509_STORE *store = X509_STORE_new();
+    bool good = store && X509_STORE_load_file(store, file) == 1;
+    enum err e = good ? OK : context_fail(why, "cannot load the CA certificates", file);
+    X509_STORE_free(store);
+    return e;
+}
+
 void tls_context_free(struct tls_context *c)
 {
     if (!c)

@@ -309,7 +309,8 @@ static void on_hop_done(struct client_request *call)
         if (call->status < 500 && call->status != 429)
             judge(p, true, NULL);
         if (is_damaged(p))
-            request_end(p, UPSTREAM_FAILED, ERR_UPSTREAM, "its answer is not packed as it says, or broke off");
+            request_end(p, UPSTREAM_FAILED, ERR_UPSTREAM,
+                        "its answer is not packed as it says, or broke off");
         else
             finish(p, false);
     }

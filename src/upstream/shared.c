@@ -9,8 +9,6 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct upstream_limits limits = { .connect_ms = 5000, .head_ms = 10000, .stall_ms = 30000,
                                          .acquire_ms = 30000, .connections = 64, .queue = 128,
                                          .follow_redirects = true };
-static struct network networks[NETWORKS_MOST]; /* set before the first worker starts */
-static struct client_guard guard = { networks, 0 };
 
 void upstream_limits_set(const struct upstream_limits *to)
 {
@@ -30,18 +28,10 @@ struct upstream_limits limits_now(void)
 
 enum err upstream_allow(const char *const *list, struct why *why)
 {
-    guard.count = 0;
-    for (; list && *list; list++) {
-        if (guard.count == NETWORKS_MOST)
-            return fail(why, ERR_BAD_REQUEST, "at most %d networks", NETWORKS_MOST);
-        if (!network_parse(*list, &networks[guard.count]))
-            return fail(why, ERR_BAD_REQUEST, "'%.60s' is not a network like 10.0.0.0/8 or fd00::/8", *list);
-        guard.count++;
-    }
-    return OK;
+    return client_allow(list, why);
 }
 
 const struct client_guard *guard_now(void)
 {
-    return &guard;
+    return client_guard_of(NEAR_NONE);
 }

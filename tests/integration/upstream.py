@@ -6,6 +6,7 @@
 import hashlib
 import http.server
 import socket
+import ssl
 import threading
 import time
 
@@ -64,13 +65,19 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class Upstream:
-    def __init__(self):
+    def __init__(self, address="127.0.0.1", cert=None):
+        """`cert`: (PEM, key): over TLS."""
         self.files, self.faults, self.headers, self.log = {}, {}, {}, []
         self.lock, self.gate, self.every = threading.Lock(), None, None  # every: the fault of every path
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = Server((address, 0), Handler)
         self.server.upstream = self
         self.port = self.server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if cert else 'http'}://{address}:{self.port}"
+        if cert:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*cert)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True,
+                                                     do_handshake_on_connect=False)
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
 
