@@ -134,7 +134,22 @@ static enum err config_check(const json_t *body, const char **ret_type, struct w
 
 struct put {
     const char *expect;
+    int64_t id;
 };
+
+/* What its own cooldown means for what is blocked comes in steps, so that no entry of the log grows. */
+static void reviewed(struct http_request *req, json_t *result)
+{
+    struct put *put = req->context;
+    const json_t *id = json_object_get(result, "id");
+
+    if (json_is_integer(id))
+        put->id = json_integer_value(id);
+    if (json_is_true(json_object_get(result, "more")))
+        api_propose(req, "cooldown.review", json_pack("{s:I}", "repo_id", (json_int_t)put->id), reviewed);
+    else
+        http_reply(req, 200, NULL, NULL, 0);
+}
 
 static void put_body(struct http_request *req, json_t *body)
 {
@@ -152,7 +167,7 @@ static void put_body(struct http_request *req, json_t *body)
     args = json_pack("{s:s, s:s, s:O?, s:O, s:s, s:s}", "name", req->params[0], "type", type,
                      "storage", json_object_get(json_object_get(body, "repo"), "storage"),
                      "config", body, "by", p->name, "expect", put->expect);
-    api_propose(req, "repo.put", args, done_empty);
+    api_propose(req, "repo.put", args, reviewed);
 }
 
 /* Who may depends on whether it exists; the operation is told what was found here, so that nothing is

@@ -4,6 +4,8 @@
  * Ops: cooldown.config {patch, by?, limit?} → {more}: merges, then brings blocks in line in steps of
  *        `limit` rows: those of repositories without cooldown go, the others get their new end. Again, with
  *        the same arguments, while there is more.
+ *      cooldown.review {repo_id, limit?} → {more}: the same for one repository, whose configuration has
+ *        changed; its repo.put has done the first step.
  *      cooldown.block {repo_id, package, version, reason, released_ms, until_ms} → {blocked}: false if
  *        somebody has allowed it meanwhile. until_ms 0: for ever. Of UNKNOWN_AGE, released_ms is since when
  *        it is known. NOT_FOUND: no such repository.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pantera/meta_repository.h: repositories as rows.
- * Ops: repo.put {name, type, storage, config, by, expect: "create"|"update"|"any"} → {id, created}
+ * Ops: repo.put {name, type, storage, config, by, expect: "create"|"update"|"any"} → {id, created,
+ *        more}: more: its blocks are not all in line with its cooldown yet (cooldown.review)
  *      repo.delete {name}; repo.move {name, new_name, by}; repo.sweep {limit} → {swept, more}.
  * Ids: never given twice. */
 #ifndef PANTERA_META_REPOSITORY_H

@@ -14,7 +14,7 @@
 #define TOO_YOUNG "TOO_YOUNG"
 #define UNKNOWN_AGE "UNKNOWN_AGE"
 #define FROZEN "FROZEN"
-#define STEP_ROWS 1000   /* of one operation: entries stay small */
+#define STEP_ROWS COOLDOWN_STEP
 #define EXPIRED_ROWS 100 /* swept with each new block */
 #define VERSION_MOST 255
 
@@ -302,6 +302,45 @@ enum err op_cooldown_config(struct txn *t, const json_t *args, json_t **ret_resu
     if (!e)
         *ret_result = json_pack("{s:b}", "more", left <= 0);
     return e;
+}
+
+bool cooldown_review(struct txn *t, int64_t repo_id, const char *type, const json_t *config, int64_t limit)
+{
+    struct why why;
+    int64_t changed;
+    json_t *all;
+
+    if (ready(t, &why))
+        return false;
+    all = setting_of(t, COOLDOWN_SETTING);
+    changed = blocks_review(t, repo_id, cooldown_rule(all, type, config), limit);
+    json_decref(all);
+    return changed >= limit;
+}
+
+enum err op_cooldown_review(struct txn *t, const json_t *args, json_t **ret_result, struct why *why)
+{
+    int64_t repo_id = arg_int(args, "repo_id", 0);
+    const char *type = NULL;
+    json_t *config = NULL;
+    bool more = false;
+    struct sql *q;
+    enum err e = ready(t, why);
+
+    if (e)
+        return e;
+    q = sql_txn(t, "SELECT type, config FROM repository WHERE id = ?");
+    sql_bind(q, "i", repo_id);
+    if (sql_row(q)) {
+        type = sql_str(q, 0, txn_arena(t));
+        config = json_loads(sql_str(q, 1, txn_arena(t)), 0, NULL);
+    }
+    sql_end(q);
+    if (type) /* else there is nothing left to say */
+        more = cooldown_review(t, repo_id, type, config, limit_of(args));
+    json_decref(config);
+    *ret_result = json_pack("{s:b}", "more", more);
+    return OK;
 }
 
 enum err op_cooldown_block(struct txn *t, const json_t *args, json_t **ret_result, struct why *why)

@@ -26,6 +26,10 @@ void stats_add(struct txn *t, int64_t repo_id, int64_t artifacts, int64_t bytes)
 void stats_drop(struct txn *t, int64_t repo_id);
 /* Of a deleted repository: up to `limit` rows that cooldown has of it go. True: none is left. */
 bool cooldown_forget(struct txn *t, int64_t repo_id, int64_t limit);
+/* A repository's configuration is another: up to `limit` of its blocks are brought in line. True: there may
+ * be more (cooldown.review). */
+bool cooldown_review(struct txn *t, int64_t repo_id, const char *type, const json_t *config, int64_t limit);
+enum { COOLDOWN_STEP = 1000 };   /* rows of one operation: entries stay small */
 int64_t cooldown_exemptions_forget(struct txn *t, int64_t repo_id, int64_t limit); /* how many rows went */
 /* For an operation that ends an upload session (session.c): first its keys count as reserved; last, those
  * that are still there become garbage. */

@@ -192,7 +192,7 @@ enum err op_repo_put(struct txn *t, const json_t *args, json_t **ret_result, str
     const char *name = arg_text(args, "name"), *type = arg_text(args, "type");
     json_t *config = json_deep_copy(json_object_get(args, "config")), *old = NULL;
     struct current row = { 0 };
-    bool exists;
+    bool exists, more;
     int64_t id;
     enum err e = schema_ready(t, why);
 
@@ -217,7 +217,8 @@ enum err op_repo_put(struct txn *t, const json_t *args, json_t **ret_result, str
     if (e)
         goto out;
     row_write(t, id, exists, args, config);
-    *ret_result = json_pack("{s:I, s:b}", "id", (json_int_t)id, "created", !exists);
+    more = exists && cooldown_review(t, id, type, config, COOLDOWN_STEP);
+    *ret_result = json_pack("{s:I, s:b, s:b}", "id", (json_int_t)id, "created", !exists, "more", more);
 out:
     json_decref(config);
     json_decref(old);

@@ -53,6 +53,7 @@ def test_cooldown(cluster):
     seed(cluster)
     a, b, c = (signed_in(node) for node in cluster.nodes)
     configuration(a, b, c)
+    own_words(a, b, c)
     lists(b)
     what_each_may_see(a, c)
     errors(a)
@@ -83,6 +84,22 @@ def configuration(a, b, c):
     assert blocked(c, "search=com.example") == [("com.example:lib", "1.0.0"), ("com.example:other_x", "9")]
     c.must("PUT", "/settings/cooldown", config)  # the same by the other door
     assert len(blocked(a)) == 5
+
+
+def own_words(a, b, c):
+    """A repository's own cooldown, at once and for what is blocked already."""
+    repo = {"type": "npm-proxy", "storage": "default", "remotes": [{"url": "https://npm.example"}]}
+    for own, left in (({"duration": "12h"}, []), ({"duration": "3d"}, ["left-pad"]), (None, ["left-pad"]),
+                      ({"frozen_at": "2026-01-01"}, ["left-pad"])):
+        a.must("PUT", "/repositories/npmjs", {"repo": repo | ({"cooldown": own} if own else {})})
+        for client in (b, c):
+            items = client.must("GET", "/cooldown/blocked?search=npmjs&sort_by=package_name")["items"]
+            assert [i["package_name"] for i in items] == ["evil", *left], (own, items)
+        if left:
+            reason, hours = items[1]["reason"], items[1]["remaining_hours"]
+            assert reason == ("FROZEN" if own and "frozen_at" in own else "TOO_YOUNG"), items
+            assert (47 <= hours <= 48) == (own == {"duration": "3d"}), (own, hours)
+    b.must("PUT", "/repositories/npmjs", {"repo": repo})
 
 
 def lists(b):

@@ -130,6 +130,37 @@ static void a_change_moves_and_releases_blocks_in_steps(void **state)
     assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_block WHERE repo_id = 3"), 1);
 }
 
+/* A repository's own words, by its repo.put and by what that leaves to do; of others nothing moves. */
+static void a_repository_that_changes_brings_its_blocks_in_line(void **state)
+{
+    char version[16];
+    int steps = 1;
+    for (int i = 0; i < 5; i++) {
+        snprintf(version, sizeof version, "1.%d", i);
+        assert_int_equal(block(2, "a:b", version, "TOO_YOUNG", 1000 + i, FAR), OK);
+    }
+    assert_int_equal(block(3, "left-pad", "1", "TOO_YOUNG", 1000, FAR), OK);
+    assert_int_equal(fx_run(&fx, "repo.put", json_pack("{s:s, s:s, s:s, s:{s:{s:s, s:s, s:{s:s}}}}", "name",
+        "central", "type", "maven-proxy", "storage", "default", "config", "repo", "type", "maven-proxy",
+        "storage", "default", "cooldown", "duration", "1d"), NULL), OK);
+    assert_int_equal(state_of(2, "a.b", "1.3", 0).until_ms, 1003 + DAY_MS);
+    assert_true(state_of(3, "left-pad", "1", 0).until_ms == FAR);
+    /* the same in steps: what is not in line is found anew each time */
+    assert_int_equal(fx_run(&fx, "repo.put", json_pack("{s:s, s:s, s:s, s:{s:{s:s, s:s, s:{s:b}}}}", "name",
+        "central", "type", "maven-proxy", "storage", "default", "config", "repo", "type", "maven-proxy",
+        "storage", "default", "cooldown", "enabled", 0), NULL), OK);
+    assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_block WHERE repo_id = 2"), 0);
+    for (int i = 0; i < 5; i++) {
+        snprintf(version, sizeof version, "1.%d", i);
+        assert_int_equal(block(2, "a:b", version, "TOO_YOUNG", 1000 + i, FAR), OK);
+    }
+    while (more("cooldown.review", json_pack("{s:i, s:i}", "repo_id", 2, "limit", 2)))
+        steps++;
+    assert_int_equal(steps, 3);
+    assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_block"), 1);
+    assert_false(more("cooldown.review", json_pack("{s:i}", "repo_id", 99)));
+}
+
 /* --- the age's part of the decision --- */
 
 #define NOW (1000 * DAY_MS)
@@ -447,7 +478,8 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_rule_is_the_repositorys_then_the_types_then_the_global), TEST(what_is_wrong_is_named),
-        TEST(a_change_moves_and_releases_blocks_in_steps), TEST(an_unblock_stays_in_both_spellings),
+        TEST(a_change_moves_and_releases_blocks_in_steps),
+        TEST(a_repository_that_changes_brings_its_blocks_in_line), TEST(an_unblock_stays_in_both_spellings),
         TEST(unblock_all_allows_what_was_there), TEST(the_list_is_filtered_sorted_and_paged),
         TEST(an_age_is_judged), TEST(a_freeze_holds_what_came_after_it),
         TEST(blocks_follow_freezes_and_unknowns), TEST(patterns), TEST(exemptions_are_kept),
