@@ -6,7 +6,9 @@
  *   READ  their bytes
  *   MAKE  the format joins them on the pool                  (compose.c) → answer
  *
- * A member that has nothing is left out, and so is a proxy that fails while another has something. */
+ * A member that has nothing is left out. One that can't say whether it has something fails the whole: a union
+ * without it would be another answer, and builds would resolve to something else without a word. A group with
+ * `partial_indexes` leaves it out, and says so in a header. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +18,8 @@
 #include "pantera/text.h"
 #include "src/registry/compose.h"
 #include "src/registry/members.h"
+
+enum { LEFT_OUT_MOST = 4096 };
 
 struct gather {
     struct http_request *req;    /* NULL: gone */
@@ -29,7 +33,8 @@ struct gather {
     void *arg;
     struct source **sources;
     unsigned count, pending;
-    bool opened;
+    bool strict;                 /* a group that gives nothing by halves */
+    struct buf left_out;         /* names of members that failed */
     unsigned char key[32];
     struct compose_wait wait;
 };
@@ -38,6 +43,7 @@ static void gather_free(struct gather *g)
 {
     for (unsigned i = 0; i < g->count; i++)
         source_free(g->sources[i]);
+    buf_free(&g->left_out);
     arena_release(&g->arena);
     free(g);
 }
@@ -55,7 +61,8 @@ static void on_sent(struct http_request *req, void *arg)
     http_reply_end(req);
 }
 
-static void answer(struct http_request *req, struct composed *c, registry_fail_cb *failed)
+static void answer(struct http_request *req, struct composed *c, const struct buf *left_out,
+                   registry_fail_cb *failed)
 {
     int verdict = http_conditions(req, c->etag, 0, &(const char *){ NULL });
 
@@ -65,6 +72,9 @@ static void answer(struct http_request *req, struct composed *c, registry_fail_c
     }
     http_set_header(req, "ETag", c->etag);
     http_set_header(req, "Cache-Control", "no-cache");
+    if (left_out->length)
+        http_set_header(req, "X-Pantera-Partial",
+                        arena_strndup(&req->arena, left_out->data, left_out->length));
     for (unsigned i = 0; i < sizeof c->answer.headers / sizeof *c->answer.headers; i++)
         if (c->answer.headers[i][0] && c->answer.headers[i][1])
             http_set_header(req, c->answer.headers[i][0], c->answer.headers[i][1]);
@@ -109,7 +119,7 @@ static void gather_end(struct gather *g, struct composed *c)
         if (req && g->done)
             g->done(req, OK, &c->why, c->data ? c->data : "", c->size, g->arg);
         else if (req)
-            answer(req, c, g->failed);
+            answer(req, c, &g->left_out, g->failed);
         gather_free(g);
     }
     composed_release(c);
@@ -141,13 +151,29 @@ static void gather_key(struct gather *g)
     buf_free(&b);
 }
 
+/* A member that can't say what it has. */
+static const struct source *gather_unknown(const struct gather *g)
+{
+    for (unsigned i = 0; g->strict && i < g->count; i++)
+        if (g->sources[i]->err && g->sources[i]->err != ERR_NOT_FOUND)
+            return g->sources[i];
+    return NULL;
+}
+
 /* Those that have nothing go. False: none is left, and it was answered. */
 static bool gather_sift(struct gather *g)
 {
     enum err worst = OK;
     struct why why = { "" };
     unsigned n = 0;
+    const struct source *unknown = gather_unknown(g);
 
+    if (unknown) {
+        worst = fail(&why, unknown->err, "'%.60s', a member, has no answer: %s", unknown->pub.repo,
+                     why_text(&unknown->why, unknown->err));
+        gather_fail(g, worst, &why);
+        return false;
+    }
     for (unsigned i = 0; i < g->count; i++) {
         struct source *s = g->sources[i];
         if (!s->err) {
@@ -158,9 +184,11 @@ static bool gather_sift(struct gather *g)
             worst = s->err;
             why = s->why;
         }
-        if (s->err != ERR_NOT_FOUND)
+        if (s->err != ERR_NOT_FOUND) {
             log_warn("registry", "'%s' has no '%s' to give: %s", s->pub.repo, g->document.path,
                      why_text(&s->why, s->err));
+            (void)buf_printf(&g->left_out, "%s%s", g->left_out.length ? ", " : "", s->pub.repo);
+        }
         source_free(s);
     }
     g->count = n;
@@ -250,6 +278,7 @@ static void gather_open(struct gather *g, const struct repo *repo)
     unsigned n = 0;
 
     members_of(r, &g->arena, repo, g->document.package, g->document.owns, &members);
+    g->strict = repository_kind(repo) == REPO_GROUP && !repo_entry_of(repo)->rules.partial;
     g->sources = arena_alloc(&g->arena, (members.count + 1) * sizeof *g->sources);
     g->pending = 1;
     for (unsigned i = 0; i < members.count; i++) {
@@ -289,6 +318,7 @@ static struct gather *gather_new(struct http_request *req, const struct repo *re
     g->tether = tether_tie(req, &g->req);
     g->repo_name = arena_strdup(a, repo->name);
     g->base = base_of(req, a, repo->name);
+    buf_init(&g->left_out, LEFT_OUT_MOST);
     g->document = *d;
     g->document.path = arena_strdup(a, d->path);
     g->document.package = d->package ? arena_strdup(a, d->package) : NULL;

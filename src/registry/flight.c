@@ -5,6 +5,7 @@
  *     │ ↑
  *     ↓ │ the claim changed, or time passed            alone in the cluster: LOCATE at once
  *   WAIT ──the artifact is there──→ OVER
+ *     └──it takes too long──→ LOCATE, without a claim
  *
  * A claim is a row with an end (fetch.claim). It is prolonged while the fetch lasts, ends in the operation
  * that names the bytes, and is dropped when its node starts anew. Waiting costs nothing: generations are
@@ -21,7 +22,7 @@
 #include "src/registry/flying.h"
 
 enum { BUCKETS = 1024, TICK_MS = 20, CLAIM_TTL_MS = 6000, CLAIM_RENEW_MS = 2000, CLAIM_RETRY_MS = 1000,
-       SLOW_MS = 200 };
+       SLOW_MS = 200, PATIENCE_MS = 8000 };
 
 static uv_once_t once = UV_ONCE_INIT;
 static uv_mutex_t lock;
@@ -265,6 +266,8 @@ static void wait_look(struct flight *f, uint64_t now)
 
     if (gen_get(GEN_ARTIFACT, hash) != f->artifact_stamp && is_there(f)) {
         flight_end(f, OK, NULL);
+    } else if (now - f->begun_ms >= PATIENCE_MS) { /* clients give up after so long without a byte */
+        flight_locate(f);
     } else if (gen_get(GEN_CLAIM, hash) != f->claim_stamp || now - f->tried_ms >= CLAIM_RETRY_MS) {
         f->state = FLIGHT_CLAIM;
         claim_ask(f);

@@ -79,6 +79,10 @@ void fresh_note(int64_t repo_id, const char *path); /* now */
 void fresh_note_at(int64_t repo_id, const char *path, int64_t wall_ms);
 int64_t fresh_ms(int64_t repo_id, const char *path); /* by the clock on the wall; 0: not known here */
 
+/* It was given although upstream could not be asked whether it has changed; no longer so after fresh_note. */
+void stale_note(int64_t repo_id, const char *path);
+bool stale_known(int64_t repo_id, const char *path);
+
 /* --- figures: figures.c; of the process --- */
 enum figure { FIGURE_HIT, FIGURE_MISS, FIGURE_STALE, FIGURE_NEGATIVE, FIGURE_BYTES, FIGURE_OUTCOMES };
 enum { FIGURES = FIGURE_OUTCOMES + UPSTREAM_BLOCKED + 1 };

@@ -23,6 +23,7 @@ struct repo_rules {
     const char **members;
     unsigned member_count;
     bool as_listed;              /* else hosted members come first */
+    bool partial;                /* a group's index is given although a member fails */
     const char **open;           /* patterns of packages that upstream is asked about although hosted */
     unsigned open_count;
 };

@@ -70,6 +70,9 @@ static void locate_run(struct work *work)
     struct locating *l = container_of(work, struct locating, work);
 
     l->err = l->locate(&l->source->pub, &l->want, &l->arena, &l->facts, &l->why);
+    if (l->err == ERR_NOT_FOUND && l->source->stale) /* "not there" would be a guess */
+        l->err = fail(&l->why, ERR_UPSTREAM, "the index that is here knows no '%.150s', and upstream can't "
+                      "be asked for a newer one", l->want.path);
     if (!l->err && l->facts.url)
         l->facts.url = url_resolve(&l->arena, l->source->pub.url ? l->source->pub.url : "", l->facts.url);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* src/registry/missing.c: two things that a process remembers of upstream without telling anybody: what it
- * said that it has not, and when it said that nothing had changed. Bounded; a place that two paths share
- * belongs to the later one, which costs a question. */
+/* src/registry/missing.c: what a process remembers of upstream without telling anybody: what it said that
+ * it has not, when it said that nothing had changed, and when, asked that, it said nothing. Bounded; a place
+ * that two paths share belongs to the later one, which costs a question. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +21,7 @@ struct notes {
 };
 static uv_once_t once = UV_ONCE_INIT;
 static uv_mutex_t lock;
-static struct notes missing, fresh;
+static struct notes missing, fresh, stale;
 
 static void init(void)
 {
@@ -83,6 +83,18 @@ void fresh_note_at(int64_t repo_id, const char *path, int64_t wall_ms)
 void fresh_note(int64_t repo_id, const char *path)
 {
     fresh_note_at(repo_id, path, clock_wall_ms());
+}
+
+void stale_note(int64_t repo_id, const char *path)
+{
+    note_put(&stale, repo_id, path, clock_wall_ms(), missing_stamp(repo_id));
+}
+
+bool stale_known(int64_t repo_id, const char *path)
+{
+    int64_t ms = note_get(&stale, repo_id, path, missing_stamp(repo_id));
+
+    return ms && ms >= fresh_ms(repo_id, path);
 }
 
 int64_t fresh_ms(int64_t repo_id, const char *path)

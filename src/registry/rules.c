@@ -87,6 +87,7 @@ static enum err cache_check(const json_t *cache, struct why *why)
 static enum err group_check(const json_t *repo, struct why *why)
 {
     const json_t *order = json_object_get(repo, "order"), *open = json_object_get(repo, "allow_upstream");
+    const json_t *partial = json_object_get(repo, "partial_indexes");
     const char *text = json_string_value(order);
     const json_t *item;
     size_t i;
@@ -96,6 +97,8 @@ static enum err group_check(const json_t *repo, struct why *why)
     if (open && (!json_is_array(open) || json_array_size(open) > OPEN_MOST))
         return fail(why, ERR_BAD_REQUEST, "'allow_upstream' must be an array of at most %d patterns",
                     OPEN_MOST);
+    if (partial && !json_is_boolean(partial))
+        return fail(why, ERR_BAD_REQUEST, "'partial_indexes' must be true or false");
     json_array_foreach ((json_t *)open, i, item)
         if (!json_is_string(item) || !*json_string_value(item))
             return fail(why, ERR_BAD_REQUEST, "'allow_upstream' must be an array of names or patterns");
@@ -105,10 +108,10 @@ static enum err group_check(const json_t *repo, struct why *why)
 enum err repository_check(const json_t *repo, const char *const *more, struct why *why)
 {
     static const char *const common[] = { "type", "storage", "content-length-max", "description", NULL };
-    static const char *const kinds[][4] = {
+    static const char *const kinds[][5] = {
         [REPO_LOCAL] = { NULL },
         [REPO_PROXY] = { "remotes", "cache", "cooldown", NULL },
-        [REPO_GROUP] = { "members", "order", "allow_upstream", NULL },
+        [REPO_GROUP] = { "members", "order", "allow_upstream", "partial_indexes", NULL },
     };
     const char *type = json_string_value(json_object_get(repo, "type")), *name;
     enum repo_kind kind = kind_of(type ? type : "");
@@ -181,6 +184,7 @@ void rules_load(struct registry *r, struct repo_entry *e)
     } else if (rules->kind == REPO_GROUP) {
         rules->members = strings(&e->arena, json_object_get(repo, "members"), &rules->member_count);
         rules->open = strings(&e->arena, json_object_get(repo, "allow_upstream"), &rules->open_count);
+        rules->partial = json_is_true(json_object_get(repo, "partial_indexes"));
         rules->as_listed = order && !strcmp(order, "listed");
     }
 }

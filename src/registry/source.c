@@ -133,6 +133,7 @@ static void open_cached(struct source *s, const struct repo *repo)
     const struct document *d = s->document;
     enum err e = open_artifact(s);
 
+    s->stale = stale_known(s->repo_id, d->path);
     if (!e) {
         if (!s->pub.url)
             s->pub.url = default_url(s, repo);
@@ -171,6 +172,7 @@ static void on_wake(struct follower *f)
         int64_t ttl = repo_entry_of(repo)->rules.document_ttl_ms;
         warm_release(entry);
         figure_add(repo, FIGURE_STALE, 1);
+        stale_note(s->repo_id, s->document->path);
         fresh_note_at(s->repo_id, s->document->path, clock_wall_ms() - (ttl > STALE_MS ? ttl - STALE_MS : 0));
         open_cached(s, repo);
     }

@@ -15,6 +15,7 @@ struct source {
     struct policy_view *policy;  /* or NULL */
     unsigned char sha256[32];    /* of the bytes */
     bool read;
+    bool stale;                  /* upstream may have another by now, and can't be asked */
     int64_t until_ms;            /* a remote is to be asked again then; 0: never */
     enum err err;                /* NOT_FOUND: it has none */
     struct why why;

@@ -68,6 +68,43 @@ def test_order_and_ownership(make_node, up):
         second.close()
 
 
+def test_an_index_is_whole_or_none(make_node, up):
+    """Two upstreams have the same package; one fails. A build must not resolve to what the other has."""
+    admin, second = make_node().admin(), Upstream()
+    path = "simple/lib/"
+    for n, u in enumerate((up, second)):
+        u.files[path] = b'<html><body><a href="../../f/lib-%d.0.tar.gz">lib-%d.0.tar.gz</a></body></html>' % (
+            n, n)
+        u.headers[path] = {"Content-Type": "text/html"}
+        admin.must("PUT", f"/repositories/py{n}", {"repo": {
+            "type": "pypi-proxy", "storage": "default", "remotes": [{"url": u.url + "/simple"}],
+            "cache": {"metadata": {"ttl": "0s"}, "negative": {"enabled": False}}}})
+    group = {"type": "pypi-group", "members": ["py0", "py1"]}
+    try:
+        admin.must("PUT", "/repositories/all", {"repo": group})
+        admin.must("PUT", "/repositories/some", {"repo": group | {"partial_indexes": True}})
+        bad = {"repo": group | {"partial_indexes": "yes"}}
+        assert admin.api("PUT", "/repositories/all", bad).status == 400
+        for fault in (second.status(500), second.status(403), second.cut(b"x" * 100, 50)):
+            second.faults[path] = fault
+            r = admin.repo("GET", f"/all/{path}")
+            assert r.status == 502 and b"'py1'" in r.body, r
+            r = admin.get(f"/some/{path}")
+            assert b"lib-0.0" in r.body and b"lib-1.0" not in r.body
+            assert r.headers["X-Pantera-Partial"] == "py1"
+        second.faults[path] = second.status(404)  # an answer
+        r = admin.get(f"/all/{path}")
+        assert b"lib-0.0" in r.body and "X-Pantera-Partial" not in r.headers
+        second.faults.clear()
+        both = admin.get(f"/all/{path}").body
+        assert b"lib-0.0" in both and b"lib-1.0" in both
+        second.close()  # an old copy is a copy
+        assert admin.get(f"/all/{path}").body == both
+        assert admin.get(f"/some/{path}").body == both
+    finally:
+        second.close()
+
+
 def test_nested_and_circular(make_node, up):
     node = make_node()
     admin = node.admin()

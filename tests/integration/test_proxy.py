@@ -132,6 +132,36 @@ def test_a_node_that_dies_while_it_fetches_is_replaced(cluster, up):
     assert up.count("x") == 2
 
 
+def test_a_node_does_not_wait_for_ever(cluster, up):
+    """Another node fetches, and takes its time: this one asks for itself, and its client gets what comes."""
+    admin = cluster.node(1).admin()
+    put_proxy(admin, "mirror", up.url)
+    data, got = os.urandom(400_000), {}
+    stuck, first = threading.Event(), threading.Event()
+
+    def answer(h):
+        if not first.is_set():
+            first.set()
+            stuck.wait(60)  # the claim is prolonged all the while
+        h.answer(200, data)
+    up.faults["x"] = answer
+
+    def ask(node):
+        got[node.id] = settled(admin.at(node), "/mirror/x", 60)
+    threads = [threading.Thread(target=ask, args=(n,)) for n in cluster.nodes[:2]]
+    threads[0].start()
+    wait_until("the first asks", first.is_set)
+    threads[1].start()
+    threads[1].join(40)
+    assert got[2].body == data and 1 not in got
+    stuck.set()
+    threads[0].join(40)
+    assert got[1].body == data and up.count("x") == 2
+    up.close()
+    for node in cluster.nodes:
+        assert settled(admin.at(node), "/mirror/x").body == data
+
+
 def test_a_client_that_goes_does_not_end_the_fetch(make_node, up):
     node = make_node()
     admin = node.admin()
@@ -293,6 +323,9 @@ def test_an_index_is_asked_for_once_and_then_conditionally(cluster, up):
     for node in cluster.nodes:
         assert b"lib-1.1.tar.gz" in settled(admin.at(node), f"/py/{path}").body
         assert admin.at(node).repo("GET", "/py/simple/other/").status in (502, 503)
+        # what the old copy does not know may be there by now: that is no 404
+        r = admin.at(node).repo("GET", "/py/lib/1.2/lib-1.2.tar.gz")
+        assert r.status in (502, 503), r
 
 
 def test_a_node_stops_while_it_fetches(make_node, up):
