@@ -136,6 +136,7 @@ def test_a_node_does_not_wait_for_ever(cluster, up):
     """Another node fetches, and takes its time: this one asks for itself, and its client gets what comes."""
     admin = cluster.node(1).admin()
     put_proxy(admin, "mirror", up.url)
+    admin.must("PUT", "/settings/http_client", {"proxy_timeout": "60s"})  # the first one stays stuck
     data, got = os.urandom(400_000), {}
     stuck, first = threading.Event(), threading.Event()
 

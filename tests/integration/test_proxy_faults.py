@@ -2,7 +2,9 @@
 """A proxy in front of a remote that hangs or fails, under load: answers are bounded, stale where there is a
 copy, the remote is left alone, and all is well when it is well again. That something is missing is no
 failure."""
+import contextlib
 import itertools
+import sqlite3
 import threading
 import time
 
@@ -96,6 +98,42 @@ def test_a_remote_that_hangs_or_fails_under_load(make_node, up):
             r := impatient.repo("GET", f"/mirror/after-{name}")).status == 200 and r, 60)
         assert r.body == name.encode() and state(admin, up) == 0
         assert admin.get("/mirror/warm").body == b"warm"
+
+
+def claims_of(node):
+    """How many fetches this node's replica knows to be under way."""
+    with contextlib.closing(sqlite3.connect(f"file:{node.data}/replica.db?mode=ro", uri=True)) as db:
+        return db.execute("SELECT count(*) FROM fetch_claim").fetchone()[0]
+
+
+def test_a_storm_of_missing_paths(cluster, up):
+    """On three nodes, where each path costs an agreement: writes go on, and nothing of it stays."""
+    admin = Patient(cluster.node(1)).login()
+    admin.put_repo("files")
+    put_proxy(admin, "mirror", up.url)
+    over, answers, longest = threading.Event(), [], 0.0
+
+    def one(i):
+        client, n = admin.at(cluster.nodes[i % 3]), 0
+        while not over.is_set():
+            answers.append(client.repo("GET", f"/mirror/none/{i}-{n}").status)
+            n += 1
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(12)]
+    for t in threads:
+        t.start()
+    for n in range(40):
+        began = time.monotonic()
+        client = admin.at(cluster.nodes[n % 3])
+        wait_until("it is written",
+                   lambda c=client, n=n: c.repo("PUT", f"/files/{n}", b"x").status in (200, 201))
+        longest = max(longest, time.monotonic() - began)
+    over.set()
+    for t in threads:
+        t.join(60)
+    figure(f"{len(answers)} missing paths beside 40 writes, the slowest after {longest * 1000:.0f} ms")
+    assert 404 in answers and set(answers) <= {404, 503} and longest < 20
+    for node in cluster.nodes:
+        wait_until("no claim is left", lambda node=node: claims_of(node) == 0)
 
 
 def test_what_is_missing_opens_no_breaker(make_node, up):
