@@ -191,9 +191,9 @@ static void run_one(struct cluster *c, struct outcome *o, struct proposal *p, in
 /* Nothing in flight, and something to do: the next batch. */
 void batch_step(struct cluster *c)
 {
-    if (!c->queue || c->in_flight || c->transferring || !guard_own_applied(&c->guard) ||
-        members_migration_pending(c) || !lease_leader_valid(c))
-        return;
+    if (!c->queue || c->in_flight || c->handing || c->transferring || c->stopping ||
+        !guard_own_applied(&c->guard) || members_migration_pending(c) || !lease_leader_valid(c))
+        return; /* who stops leaves what is not begun to the next leader */
     unsigned most = c->queued < MOST_BATCH_OPS ? c->queued : MOST_BATCH_OPS;
     struct batch *b = calloc(1, sizeof *b + most * sizeof b->outcomes[0]);
     check(b != NULL);

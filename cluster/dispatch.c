@@ -30,6 +30,12 @@ static bool bye_frame(struct cluster *c, int id)
     return true;
 }
 
+static bool done_frame(struct cluster *c, int id)
+{
+    forward_never_run(c, id);
+    return true;
+}
+
 bool frame_received(struct cluster *c, int id, enum frame_type type, const void *data, size_t size)
 {
     switch (type) {
@@ -47,6 +53,7 @@ bool frame_received(struct cluster *c, int id, enum frame_type type, const void 
     case FRAME_FETCH_END: return resync_end(c, id, data, size);
     case FRAME_BYE: return bye_frame(c, id);
     case FRAME_RELEASE: return lease_released(c, id, data, size);
+    case FRAME_DONE: return done_frame(c, id);
     case FRAME_HELLO: break;
     }
     return true; /* from a newer version: not ours to understand */
@@ -55,6 +62,10 @@ bool frame_received(struct cluster *c, int id, enum frame_type type, const void 
 void peer_down(struct cluster *c, int id)
 {
     struct peer *p = peer_find(c, id);
-    if (p && (!p->up || p->accepted == 0)) /* either way: a result can't come back any more */
+    if (!p || (p->up && p->accepted))
+        return;
+    /* Either way a result can't come back any more. But who stops on purpose has a last word, on the
+     * connection that it dialled, and closes ours first if it has not read all of it. */
+    if (!p->leaving || !p->accepted)
         forward_peer_down(c, id);
 }

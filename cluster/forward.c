@@ -152,12 +152,25 @@ static enum err err_by_name(const char *name, size_t size)
     return ERR_INTERNAL;
 }
 
-static void finish(struct cluster *c, struct forward *f)
+static void unlink_forward(struct cluster *c, const struct forward *f)
 {
     struct forward **at = &c->forwards;
     while (*at != f)
         at = &(*at)->next;
     *at = f->next;
+}
+
+/* Never run: ours again, until its deadline. */
+static void take_back(struct cluster *c, struct forward *f)
+{
+    unlink_forward(c, f);
+    batch_enqueue(c, f->proposal);
+    free(f);
+}
+
+static void finish(struct cluster *c, struct forward *f)
+{
+    unlink_forward(c, f);
     proposal_finish(c, f->proposal, f->err, &f->why, f->result, f->index);
     free(f);
 }
@@ -177,13 +190,8 @@ bool forward_result(struct cluster *c, int from, const void *data, size_t size)
     if (!f || f->answered)
         return true; /* it was given up */
     f->err = err_by_name(name, name_size);
-    if (f->err == ERR_NOT_LEADER) { /* never run: ours again, until its deadline */
-        struct forward **link = &c->forwards;
-        while (*link != f)
-            link = &(*link)->next;
-        *link = f->next;
-        batch_enqueue(c, f->proposal);
-        free(f);
+    if (f->err == ERR_NOT_LEADER) {
+        take_back(c, f);
         return true;
     }
     if (why_size >= sizeof f->why.text)
@@ -210,6 +218,15 @@ void forward_step(struct cluster *c)
         if (!f->answered) /* an answered one happened, though our replica lags: say so */
             f->err = ERR_OUTCOME_UNKNOWN;
         finish(c, f);
+    }
+}
+
+void forward_never_run(struct cluster *c, int id)
+{
+    for (struct forward *f = c->forwards, *next; f; f = next) {
+        next = f->next;
+        if (f->to == id && !f->answered)
+            take_back(c, f);
     }
 }
 

@@ -41,6 +41,7 @@ enum frame_type {
     FRAME_FETCH_END,
     FRAME_BYE,     /* the sender is about to stop on purpose */
     FRAME_RELEASE, /* the leader gives up its right: promises made to it in this term are void */
+    FRAME_DONE,    /* the sender has stopped: what it was sent and has not answered, it has never run */
 };
 
 /* What a node says about itself when a link comes up; again when it changes. */
@@ -146,6 +147,8 @@ struct cluster {
     uint64_t join_at_us, migrate_at_us;
     bool joined;
     bool migrating;
+    bool handing;              /* leadership goes as soon as nothing is under way: no batch is begun */
+    int handing_to;            /* 0: to anybody */
     bool transferring;
 
     /* replica copies (resync.c) */
@@ -197,6 +200,7 @@ bool forward_received(struct cluster *c, int from, const void *data, size_t size
 bool forward_result(struct cluster *c, int from, const void *data, size_t size);
 void forward_step(struct cluster *c);         /* deadlines, and results that waited for our replica */
 void forward_peer_down(struct cluster *c, int id);
+void forward_never_run(struct cluster *c, int id); /* it says so itself */
 bool forward_is_remote(const struct proposal *p);
 void forward_answer(struct cluster *c, struct proposal *p);
 
@@ -220,6 +224,7 @@ void lease_started(struct cluster *c); /* before raft_start: what did we promise
 
 /* members.c */
 void members_step(struct cluster *c);
+void members_hand_over(struct cluster *c); /* at the tail of every turn: if somebody has asked for it */
 bool members_migration_pending(struct cluster *c);
 bool members_join(struct cluster *c, int from, const void *data, size_t size);
 bool members_join_ready(struct cluster *c, int from, const void *data, size_t size);

@@ -309,6 +309,38 @@ static bool transfer_possible(const struct cluster *c, int id, struct why *why)
     return false;
 }
 
+static void handing_ends(struct cluster *c, enum err e, const struct why *why)
+{
+    struct proposal *p = c->change_for;
+    c->handing = false;
+    c->change_busy = false;
+    c->change_for = NULL;
+    proposal_finish(c, p, e, why, e ? NULL : members_status(c), 0);
+}
+
+/* What is in flight when leadership goes has an unknown outcome: so nothing is. */
+void members_hand_over(struct cluster *c)
+{
+    struct why why = { "" };
+    if (!c->handing)
+        return;
+    if (!c->leader) {
+        handing_ends(c, OK, NULL); /* somebody has taken it */
+    } else if (c->in_flight || c->fencing) {
+        if (clock_mono_ms() >= c->change_for->deadline_ms)
+            handing_ends(c, fail(&why, ERR_CONFLICT, "a write is under way and does not end"), &why);
+    } else {
+        c->handing = false;
+        lease_release(c);
+        int status = guard_transfer(&c->guard, (raft_id)c->handing_to, on_transferred);
+        if (status == 0)
+            return;
+        c->transferring = false;
+        fail(&why, ERR_CONFLICT, "cannot hand leadership to %d: %s", c->handing_to, raft_strerror(status));
+        handing_ends(c, ERR_CONFLICT, &why);
+    }
+}
+
 static void transfer(struct cluster *c, int id, struct proposal *p)
 {
     struct why why = { "" };
@@ -316,16 +348,10 @@ static void transfer(struct cluster *c, int id, struct proposal *p)
         proposal_finish(c, p, ERR_CONFLICT, &why, NULL, 0);
         return;
     }
-    lease_release(c);
-    int status = guard_transfer(&c->guard, (raft_id)id, on_transferred);
-    if (status == 0) {
-        c->change_busy = true;
-        c->change_for = p;
-        return;
-    }
-    c->transferring = false;
-    fail(&why, ERR_CONFLICT, "cannot hand leadership to %d: %s", id, raft_strerror(status));
-    proposal_finish(c, p, ERR_CONFLICT, &why, NULL, 0);
+    c->change_busy = true;
+    c->change_for = p;
+    c->handing = true;
+    c->handing_to = id;
 }
 
 void members_command(struct cluster *c, struct proposal *p)

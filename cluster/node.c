@@ -267,6 +267,7 @@ static void tail(struct cluster *c)
         if (c->leader)
             lease_refresh(c);
         batch_fence_step(c);
+        members_hand_over(c);
         if (c->leader) {
             tell_commit(c);
             batch_step(c);
@@ -472,12 +473,20 @@ enum err cluster_start(const struct cluster_options *o, struct cluster **ret, st
 
 /* --- stop --- */
 
+static void tell_all(struct cluster *c, enum frame_type what)
+{
+    for (unsigned i = 0; i < MOST_MEMBERS; i++)
+        if (c->peers[i].id)
+            peer_send(c, c->peers[i].id, what, NULL, 0);
+}
+
 static void finish_stop(struct raft *r)
 {
     struct cluster *c = container_of(r, struct cluster, raft);
     c->raft_closed = c->running;
     c->running = false; /* nobody looks at what raft has freed */
     batch_give_up(c);
+    tell_all(c, FRAME_DONE);
     link_flush_all(c);
     link_close_all(c);
     uv_sem_post(&c->stopped);
@@ -517,9 +526,7 @@ void node_stop_step(struct cluster *c)
     c->stop_posted = true;
     uv_timer_stop(&c->tick);
     atomic_store(&c->current_until_us, 0);
-    for (unsigned i = 0; i < MOST_MEMBERS; i++)
-        if (c->peers[i].id)
-            peer_send(c, c->peers[i].id, FRAME_BYE, NULL, 0);
+    tell_all(c, FRAME_BYE);
     link_flush_all(c);
     while (c->queue) {
         struct proposal *p = c->queue;
