@@ -443,7 +443,7 @@ static bool elsewhere(struct http_request *req, const struct repo *repo, const s
     unsigned count = 0;
 
     if (format_find(repo->format)->import_places && !i->known.metadata_only && !i->known.replaced)
-        count = registry_places(worker_of(req)->registry, &req->arena, repo, i->known.digests.sha256, 32,
+        count = registry_places(worker_of(req)->registry, &req->arena, repo, &i->known.digests, 32,
                                 places);
     for (unsigned n = 0; n < count; n++)
         if (strcmp(places[n].repo, repo->name) == 0)

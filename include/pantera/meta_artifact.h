@@ -28,12 +28,13 @@ struct artifact_row {
 enum err artifact_get(struct meta_reader *r, struct arena *a, int64_t repo_id, const char *path,
                       struct artifact_row *ret);
 
-/* Who names bytes of that digest in that store: at most `limit` paths, in no order. */
+/* Who names bytes of that digest (SHA-256, else SHA-512) in that store: at most `limit` paths, in no
+ * order. */
 struct artifact_place {
     const char *repo, *path;
 };
 unsigned artifact_places(struct meta_reader *r, struct arena *a, const char *store,
-                         const unsigned char sha256[32], unsigned limit, struct artifact_place *ret);
+                         const struct digest_values *d, unsigned limit, struct artifact_place *ret);
 
 struct artifact_child {
     const char *name;            /* last segment */

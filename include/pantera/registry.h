@@ -104,13 +104,13 @@ enum err registry_list(struct registry *r, struct arena *a, const struct repo *r
                        const char *folder, const char *after, unsigned limit,
                        struct registry_entry **ret, unsigned *ret_count, bool *ret_more);
 
-/* Where bytes of that digest have a name, in the store that new ones of this repository go to: at most
- * `limit` places, of any repository. Permissions are the caller's to ask. */
+/* Where bytes of that digest (SHA-256, else SHA-512) have a name, in the store that new ones of this
+ * repository go to: at most `limit` places, of any repository. Permissions are the caller's to ask. */
 struct registry_place {
     const char *repo, *path;
 };
 unsigned registry_places(struct registry *r, struct arena *a, const struct repo *repo,
-                         const unsigned char sha256[32], unsigned limit, struct registry_place *ret);
+                         const struct digest_values *d, unsigned limit, struct registry_place *ret);
 
 /* May this version be served to clients of this repository? Decided by hand, else by a list's block, else by
  * an exemption, else by its age under the configuration of now. The one place: asked at the index and at the

@@ -89,11 +89,11 @@ enum err registry_list(struct registry *r, struct arena *a, const struct repo *r
 }
 
 unsigned registry_places(struct registry *r, struct arena *a, const struct repo *repo,
-                         const unsigned char sha256[32], unsigned limit, struct registry_place *ret)
+                         const struct digest_values *d, unsigned limit, struct registry_place *ret)
 {
     const char *store = repo_entry_of(repo)->store;
     struct artifact_place *rows = arena_alloc(a, (limit + 1) * sizeof *rows);
-    unsigned n = store ? artifact_places(r->worker->reader, a, store, sha256, limit, rows) : 0;
+    unsigned n = store ? artifact_places(r->worker->reader, a, store, d, limit, rows) : 0;
 
     for (unsigned i = 0; i < n; i++)
         ret[i] = (struct registry_place){ rows[i].repo, rows[i].path };

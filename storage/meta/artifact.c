@@ -40,15 +40,31 @@ enum err artifact_get(struct meta_reader *r, struct arena *a, int64_t repo_id, c
     return found ? OK : ERR_NOT_FOUND;
 }
 
-unsigned artifact_places(struct meta_reader *r, struct arena *a, const char *store,
-                         const unsigned char sha256[32], unsigned limit, struct artifact_place *ret)
-{
-    struct sql *q = sql_read(r, "SELECT r.name, a.path FROM blob b JOIN artifact a ON a.blob_id = b.id "
-                                "JOIN repository r ON r.id = a.repo_id WHERE b.store = ? AND b.sha256 = ? "
-                                "LIMIT ?");
-    unsigned n = 0;
+#define PLACES(digest) "SELECT r.name, a.path FROM blob b JOIN artifact a ON a.blob_id = b.id " \
+    "JOIN repository r ON r.id = a.repo_id WHERE b.store = ? AND b." digest " = ? LIMIT ?"
 
-    sql_bind(q, "sbi", store, (const void *)sha256, (size_t)32, (int64_t)limit);
+/* A replica that is still on the older schema would have to read all blobs. */
+static bool has_sha512_index(struct meta_reader *r)
+{
+    struct sql *q = sql_read(r, "SELECT 1 FROM sqlite_master WHERE name = 'blob_by_sha512'");
+    bool yes = sql_row(q);
+
+    sql_end(q);
+    return yes;
+}
+
+unsigned artifact_places(struct meta_reader *r, struct arena *a, const char *store,
+                         const struct digest_values *d, unsigned limit, struct artifact_place *ret)
+{
+    bool longer = !(d->kinds & DIGEST_SHA256);
+    unsigned n = 0;
+    struct sql *q;
+
+    if (longer && !has_sha512_index(r))
+        return 0;
+    q = sql_read(r, longer ? PLACES("sha512") : PLACES("sha256"));
+    sql_bind(q, "sbi", store, longer ? (const void *)d->sha512 : (const void *)d->sha256,
+             longer ? sizeof d->sha512 : sizeof d->sha256, (int64_t)limit);
     while (n < limit && sql_row(q)) {
         ret[n].repo = sql_str(q, 0, a);
         ret[n++].path = sql_str(q, 1, a);

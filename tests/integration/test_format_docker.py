@@ -177,6 +177,11 @@ def test_manifests_are_checked_and_mounts_made(make_node):
         assert expect(c, "GET", r.headers["Location"], 200).body == b"one"
     expect(c, "POST", f"/v2/other/d/blobs/uploads/?mount={layer}", 201)
     expect(c, "POST", f"/v2/other/c/blobs/uploads/?mount={sha(b'none')}", 202)
+    longer = sha(b"longer", "sha512")
+    expect(c, "POST", f"/v2/images/a/blobs/uploads/?digest={longer}", 201, b"longer")
+    r = expect(c, "POST", f"/v2/other/d/blobs/uploads/?mount={longer}", 201)
+    assert expect(c, "GET", r.headers["Location"], 200).body == b"longer"
+    expect(c, "POST", f"/v2/other/d/blobs/uploads/?mount={sha(b'none', 'sha512')}", 202)
     expect(c, "POST", f"/v2/other/c/blobs/uploads/?mount={sha(b'none')}&from=images/a", 202)
     expect(c, "POST", f"/v2/other/c/blobs/uploads/?mount={layer}&from=nowhere/a", 202)
     r = expect(c, "GET", f"/v2/images/a/blobs/{layer}", 206, headers={"Range": "bytes=1-2"})

@@ -220,8 +220,7 @@ static const char *mount_anywhere(struct oci_call *c, const struct repo *repo, c
     struct digest_values wanted = oci_digest_values(d);
     struct registry_place places[PLACES];
     const char *suffix = blob_path(a, "", d);
-    unsigned n = d->kind != DIGEST_SHA256 ? 0
-                 : registry_places(worker_of(c->req)->registry, a, repo, wanted.sha256, PLACES, places);
+    unsigned n = registry_places(worker_of(c->req)->registry, a, repo, &wanted, PLACES, places);
 
     for (unsigned i = 0; i < n; i++) {
         size_t length = strlen(places[i].path), tail = strlen(suffix);
