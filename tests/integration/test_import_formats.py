@@ -8,6 +8,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import tarfile
 import time
@@ -304,6 +305,37 @@ def test_rules(make_node, tmp_path):
     assert r.status == 400 and "If-None-Match" in r.json()["message"], r
 
 
+def test_clients_that_go(make_node, tmp_path):
+    """In the middle of their bytes, or before they are answered: what is there is whole, and they may come
+    again."""
+    node = make_node()
+    admin = node.admin()
+    with open(wheel(str(tmp_path), "lib", "1.0"), "rb") as f:
+        whl = f.read()
+    data = chart("lib", "1.0.0")
+    jobs = [("pypi", "lib-1.0-py3-none-any.whl", whl), ("npm", "lib/-/lib-1.0.0.tgz", tgz("lib", "1.0.0")),
+            ("npm", "lib/meta.json", b'{"name": "lib", "versions": {"1.0.0": {}}}'),
+            ("helm", "charts/lib-1.0.0.tgz", data), ("helm", "charts/lib-1.0.0.tgz.prov", prov(
+                "lib", "1.0.0", data)), ("maven", "org/x/1/x-1.jar", data),
+            ("go", "example.com/m/@v/v1.0.0.zip", module_zip("example.com/m", "v1.0.0"))]
+    for kind in {job[0] for job in jobs}:
+        put_repo(admin, kind)
+    for n in range(6):
+        for repo, path, data in jobs:
+            with socket.create_connection(("127.0.0.1", node.port)) as s:
+                s.sendall((f"PUT /.import/{repo}/{path} HTTP/1.1\r\nHost: x\r\n"
+                           f"X-Pantera-Repo-Type: {repo}\r\n"
+                           f"Authorization: {admin.authorization}\r\nContent-Length: {len(data)}\r\n"
+                           f"X-Pantera-Idempotency-Key: {n} {path}\r\n\r\n").encode())
+                s.sendall(data[:len(data) // (1 + n % 2)])
+    for repo, path, data in jobs:
+        assert send(admin, repo, path, data)[0] in (200, 201)
+    assert json.loads(admin.get("/npm/lib").body)["dist-tags"] == {"latest": "1.0.0"}
+    assert [e["version"] for e in admin.get("/helm/api/charts/lib").json()] == ["1.0.0"]
+    assert admin.get("/go/example.com/m/@v/list").body == b"v1.0.0\n"
+    assert node.stop() == 0 and node.errors() == []
+
+
 def test_go_and_maven(make_node, tmp_path):
     """Modules with and without what they say of themselves; artifacts with checksums beside them."""
     node = make_node()
@@ -328,11 +360,14 @@ def test_go_and_maven(make_node, tmp_path):
         write(path, data)
         write(path + ".sha1", hashlib.sha1(data).hexdigest().encode())
     write(str(tmp_path / f"maven/{folder}/maven-metadata.xml"), b"<metadata><versioning/></metadata>")
+    write(str(tmp_path / "maven/org/example/maven-metadata.xml"), b"<metadata><plugins><plugin><name>L</name>"
+          b"<prefix>lib</prefix><artifactId>lib</artifactId></plugin></plugins></metadata>")
     said, _ = run(node, node.port, tmp_path / "maven", "maven")
     assert said["failed"] == 0, said
     metadata = admin.get(f"/maven/{folder}/maven-metadata.xml").body
     assert all(f"<version>1.{n}</version>".encode() in metadata for n in range(3)), metadata
     assert admin.get(f"/maven/{folder}/1.2/lib-1.2.jar.sha512").status == 200
+    assert b"<prefix>lib</prefix>" in admin.get("/maven/org/example/maven-metadata.xml").body
     names = {i["name"] for i in admin.must("GET", f"/repositories/maven/tree?path={folder}/1.2")["items"]}
     assert names == {"lib-1.2.jar"}
     refused(send(admin, "maven", f"{folder}/1.2/lib-1.2.jar.sha1", b"0" * 40, "w"), 409, "sha1")
