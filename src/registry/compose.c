@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/registry/compose.c: sources → a document, on the pool, once for the same sources; the results of
- * this worker, the least used first to go. */
+ * this process, the least used first to go. */
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,14 +12,19 @@
 #include "src/registry/compose.h"
 
 enum { BUCKETS = 1024, ENTRIES = 8192 };
-#define CACHE_BYTES MIB(32)
+#define CACHE_BYTES MIB(64)
 #define DOCUMENT_MOST MIB(256)
+#define TRIM_FROM MIB(2)  /* from so many bytes on, what parsing them took is given back to the system */
 
-struct compose_cache {
+/* All of it, and of each entry what is not yet or no longer immutable: with the lock held. */
+static uv_once_t once = UV_ONCE_INIT;
+static uv_mutex_t lock;
+static struct compose_cache {
     struct composed *buckets[BUCKETS], *newest, *oldest;
-    unsigned count;
+    unsigned count, users;
     size_t bytes;
-};
+    uint64_t made;
+} cache;
 
 struct composing {
     struct work work;
@@ -43,93 +49,181 @@ static unsigned bucket_of(const unsigned char key[32])
     return (key[0] | (unsigned)key[1] << 8) % BUCKETS;
 }
 
+static void init(void)
+{
+    check(uv_mutex_init(&lock) == 0);
+}
+
 void composed_release(struct composed *c)
 {
-    if (--c->refs > 0)
+    if (atomic_fetch_sub(&c->refs, 1) > 1)
         return;
     free(c->data);
     arena_release(&c->arena);
     free(c);
 }
 
-static void order_remove(struct compose_cache *k, struct composed *c)
+static void order_remove(struct composed *c)
 {
-    *(c->newer ? &c->newer->older : &k->newest) = c->older;
-    *(c->older ? &c->older->newer : &k->oldest) = c->newer;
+    *(c->newer ? &c->newer->older : &cache.newest) = c->older;
+    *(c->older ? &c->older->newer : &cache.oldest) = c->newer;
     c->newer = c->older = NULL;
 }
 
-static void order_front(struct compose_cache *k, struct composed *c)
+static void order_front(struct composed *c)
 {
-    c->older = k->newest;
+    c->older = cache.newest;
     c->newer = NULL;
-    *(k->newest ? &k->newest->newer : &k->oldest) = c;
-    k->newest = c;
+    *(cache.newest ? &cache.newest->newer : &cache.oldest) = c;
+    cache.newest = c;
 }
 
-static void evict(struct compose_cache *k, struct composed *c)
+static void evict(struct composed *c)
 {
-    struct composed **at = &k->buckets[bucket_of(c->key)];
+    struct composed **at = &cache.buckets[bucket_of(c->key)];
 
     while (*at != c)
         at = &(*at)->next;
     *at = c->next;
-    order_remove(k, c);
-    k->count--;
-    k->bytes -= c->size;
+    order_remove(c);
+    cache.count--;
+    cache.bytes -= c->ready ? c->size : 0;
     c->kept = false;
     composed_release(c);
 }
 
-static struct composed *cache_get(struct compose_cache *k, const unsigned char key[32])
+static struct composed *cache_get(const unsigned char key[32])
 {
-    struct composed *c = k->buckets[bucket_of(key)];
+    struct composed *c = cache.buckets[bucket_of(key)];
 
     while (c && memcmp(c->key, key, 32))
         c = c->next;
     if (c && c->ready && c->answer.valid_until_ms && clock_wall_ms() >= c->answer.valid_until_ms) {
-        evict(k, c);
+        evict(c);
         return NULL;
     }
     return c;
 }
 
-static void cache_trim(struct compose_cache *k)
+static void cache_trim(void)
 {
-    for (struct composed *c = k->oldest, *newer; c && (k->bytes > CACHE_BYTES || k->count > ENTRIES);
-         c = newer) {
+    for (struct composed *c = cache.oldest, *newer;
+         c && (cache.bytes > CACHE_BYTES || cache.count > ENTRIES); c = newer) {
         newer = c->newer;
         if (c->ready)
-            evict(k, c);
+            evict(c);
     }
 }
 
-struct compose_cache *composed_new(void)
+void composed_open(void)
 {
-    struct compose_cache *k = calloc(1, sizeof *k);
-
-    check(k);
-    return k;
+    uv_once(&once, init);
+    uv_mutex_lock(&lock);
+    cache.users++;
+    uv_mutex_unlock(&lock);
 }
 
-void composed_cache_free(struct compose_cache *k)
+void composed_close(void)
 {
-    while (k->oldest)
-        evict(k, k->oldest);
-    free(k);
+    uv_mutex_lock(&lock);
+    if (--cache.users == 0)
+        while (cache.oldest)
+            evict(cache.oldest);
+    uv_mutex_unlock(&lock);
 }
 
-struct composed *composed_find(struct registry *r, const unsigned char key[32])
+void composed_figures(uint64_t *ret_made, size_t *ret_bytes)
 {
-    struct compose_cache *k = r->documents;
-    struct composed *c = cache_get(k, key);
+    uv_once(&once, init);
+    uv_mutex_lock(&lock);
+    *ret_made = cache.made;
+    *ret_bytes = cache.bytes;
+    uv_mutex_unlock(&lock);
+}
 
-    if (!c || !c->ready)
-        return NULL;
-    order_remove(k, c);
-    order_front(k, c);
-    c->refs++;
+/* --- who makes it, who waits --- */
+
+static struct composed *begin(const unsigned char key[32])
+{
+    struct composed *c = calloc(1, sizeof *c);
+    struct composed **bucket = &cache.buckets[bucket_of(key)];
+
+    check(c);
+    arena_init(&c->arena);
+    memcpy(c->key, key, 32);
+    c->refs = 2; /* the cache's, and of who makes it */
+    c->kept = true;
+    c->next = *bucket;
+    *bucket = c;
+    order_front(c);
+    cache.count++;
     return c;
+}
+
+struct composed *composed_join(const unsigned char key[32], struct compose_wait *wait, struct loop *home,
+                               struct composed **ret_make)
+{
+    struct composed *c;
+
+    *ret_make = NULL;
+    uv_mutex_lock(&lock);
+    c = cache_get(key);
+    if (c && c->ready) {
+        order_remove(c);
+        order_front(c);
+        atomic_fetch_add(&c->refs, 1);
+    } else {
+        if (!c)
+            c = *ret_make = begin(key);
+        wait->home = home;
+        wait->next = c->waiting;
+        c->waiting = wait;
+        c = NULL;
+    }
+    uv_mutex_unlock(&lock);
+    return c;
+}
+
+static void on_told(struct task *task)
+{
+    struct compose_wait *wait = container_of(task, struct compose_wait, task);
+
+    wait->done(wait, wait->composed);
+}
+
+/* It is what it will be. Releases the reference of who made it. */
+static void finish(struct composed *c)
+{
+    uv_mutex_lock(&lock);
+    c->ready = true;
+    if (c->kept) {
+        cache.bytes += c->size;
+        if (c->err && c->err != ERR_NOT_FOUND) /* some of these pass */
+            evict(c);
+        else
+            cache_trim();
+    }
+    for (struct compose_wait *wait = c->waiting, *next; wait; wait = next) {
+        next = wait->next;
+        atomic_fetch_add(&c->refs, 1);
+        wait->composed = c;
+        wait->task.run = on_told;
+        loop_post(wait->home, &wait->task);
+    }
+    c->waiting = NULL;
+    uv_mutex_unlock(&lock);
+    composed_release(c);
+}
+
+void composed_fail(struct composed *c, enum err e, const struct why *why)
+{
+    c->err = e;
+    c->why = *why;
+    uv_mutex_lock(&lock);
+    if (c->kept) /* it was read, not made: the next one may find more */
+        evict(c);
+    uv_mutex_unlock(&lock);
+    finish(c);
 }
 
 /* --- making --- */
@@ -137,6 +231,7 @@ struct composed *composed_find(struct registry *r, const unsigned char key[32])
 static void compose_run(struct work *work)
 {
     struct composing *m = container_of(work, struct composing, work);
+    size_t read = 0;
 
     m->err = m->document.kind->compose(&m->request, m->parts, m->count, &m->out, &m->answer, &m->why);
     if (!m->err && buf_err(&m->out))
@@ -148,6 +243,10 @@ static void compose_run(struct work *work)
         hex_encode(digest, 32, m->composed->etag + 1);
         m->composed->etag[65] = '"';
     }
+    for (unsigned i = 0; i < m->count; i++)
+        read += m->parts[i].size;
+    if (read >= TRIM_FROM)
+        malloc_trim(0);
 }
 
 static const char *kept(struct composed *c, const char *s)
@@ -173,7 +272,6 @@ static void take_answer(struct composed *c, struct composing *m)
             c->answer.headers[i][j] = kept(c, m->answer.headers[i][j]);
     if (!m->err)
         c->data = buf_detach(&m->out, &c->size);
-    c->ready = true;
 }
 
 static void composing_free(struct composing *m)
@@ -190,26 +288,13 @@ static void composing_free(struct composing *m)
 static void on_composed(struct work *work)
 {
     struct composing *m = container_of(work, struct composing, work);
-    struct compose_cache *k = m->worker->registry->documents;
-    struct composed *c = m->composed;
-    struct compose_wait *wait = c->waiting, *next;
 
-    take_answer(c, m);
-    if (c->kept) {
-        k->bytes += c->size;
-        if (c->err && c->err != ERR_NOT_FOUND) /* some of these pass */
-            evict(k, c);
-        else
-            cache_trim(k);
-    }
-    c->waiting = NULL;
-    for (; wait; wait = next) {
-        next = wait->next;
-        c->refs++;
-        wait->done(wait, c);
-    }
+    take_answer(m->composed, m);
+    uv_mutex_lock(&lock);
+    cache.made++;
+    uv_mutex_unlock(&lock);
+    finish(m->composed);
     composing_free(m);
-    composed_release(c);
 }
 
 static void copy_names(struct composing *m, const struct document *d, const char *repo, const char *base)
@@ -224,47 +309,21 @@ static void copy_names(struct composing *m, const struct document *d, const char
     };
 }
 
-static struct composed *composed_begin(struct compose_cache *k, const unsigned char key[32])
+void composed_make(struct composed *c, struct worker *w, const unsigned char key[32],
+                   const struct document *d, const char *repo, const char *base, struct source **sources,
+                   unsigned count)
 {
-    struct composed *c = calloc(1, sizeof *c);
-    struct composed **bucket = &k->buckets[bucket_of(key)];
+    struct composing *m = calloc(1, sizeof *m);
 
-    check(c);
-    arena_init(&c->arena);
-    memcpy(c->key, key, 32);
-    c->refs = 2; /* the cache's, and of who makes it */
-    c->kept = true;
-    c->next = *bucket;
-    *bucket = c;
-    order_front(k, c);
-    k->count++;
-    return c;
-}
-
-void composed_make(struct worker *w, const unsigned char key[32], const struct document *d, const char *repo,
-                   const char *base, struct source **sources, unsigned count, struct compose_wait *wait)
-{
-    struct compose_cache *k = w->registry->documents;
-    struct composed *c = cache_get(k, key);
-    struct composing *m;
-
-    if (c && !c->ready) {
-        for (unsigned i = 0; i < count; i++)
-            source_free(sources[i]);
-        wait->next = c->waiting;
-        c->waiting = wait;
-        return;
-    }
-    if (c)
-        evict(k, c); /* made meanwhile; rare, and the simplest */
-    m = calloc(1, sizeof *m);
     check(m);
+    uv_mutex_lock(&lock);
+    if (c->kept && memcmp(c->key, key, 32))
+        evict(c);
+    uv_mutex_unlock(&lock);
     arena_init(&m->arena);
     buf_init(&m->out, DOCUMENT_MOST);
     m->worker = w;
-    m->composed = composed_begin(k, key);
-    wait->next = NULL;
-    m->composed->waiting = wait;
+    m->composed = c;
     copy_names(m, d, repo, base);
     m->count = count;
     m->sources = calloc(count + 1, sizeof *m->sources);

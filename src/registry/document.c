@@ -2,9 +2,9 @@
 /* src/registry/document.c: an index of a repository, of a group's members together.
  *
  *   OPEN  each member's part is made current, all at once    (source.c)
- *   KEY   what they are says what the answer is: kept? → answer
+ *   KEY   what they are says what the answer is: kept? → answer; made by somebody? → wait for it
  *   READ  their bytes
- *   MAKE  the format joins them on the pool                  (compose.c) → answer
+ *   MAKE  the format joins them on the pool                  (compose.c) → answer, of all who wait
  *
  * A member that has nothing is left out. One that can't say whether it has something fails the whole: a union
  * without it would be another answer, and builds would resolve to something else without a word. A group with
@@ -36,6 +36,7 @@ struct gather {
     bool strict;                 /* a group that gives nothing by halves */
     struct buf left_out;         /* names of members that failed */
     unsigned char key[32];
+    struct composed *making;     /* by us: others may wait for it */
     struct compose_wait wait;
 };
 
@@ -72,9 +73,11 @@ static void answer(struct http_request *req, struct composed *c, const struct bu
     }
     http_set_header(req, "ETag", c->etag);
     http_set_header(req, "Cache-Control", "no-cache");
-    if (left_out->length)
+    if (left_out->length || c->partial)
         http_set_header(req, "X-Pantera-Partial",
-                        arena_strndup(&req->arena, left_out->data, left_out->length));
+                        arena_printf(&req->arena, "%s%s%s", left_out->length ? left_out->data : "",
+                                     left_out->length && c->partial ? ", " : "",
+                                     c->partial ? c->partial : ""));
     for (unsigned i = 0; i < sizeof c->answer.headers / sizeof *c->answer.headers; i++)
         if (c->answer.headers[i][0] && c->answer.headers[i][1])
             http_set_header(req, c->answer.headers[i][0], c->answer.headers[i][1]);
@@ -160,20 +163,16 @@ static const struct source *gather_unknown(const struct gather *g)
     return NULL;
 }
 
-/* Those that have nothing go. False: none is left, and it was answered. */
-static bool gather_sift(struct gather *g)
+/* Those that have nothing go. Not OK: there is no answer. Names of those that failed go to `left_out`. */
+static enum err gather_sift(struct gather *g, struct buf *left_out, struct why *why)
 {
     enum err worst = OK;
-    struct why why = { "" };
     unsigned n = 0;
     const struct source *unknown = gather_unknown(g);
 
-    if (unknown) {
-        worst = fail(&why, unknown->err, "'%.60s', a member, has no answer: %s", unknown->pub.repo,
-                     why_text(&unknown->why, unknown->err));
-        gather_fail(g, worst, &why);
-        return false;
-    }
+    if (unknown)
+        return fail(why, unknown->err, "'%.60s', a member, has no answer: %s", unknown->pub.repo,
+                    why_text(&unknown->why, unknown->err));
     for (unsigned i = 0; i < g->count; i++) {
         struct source *s = g->sources[i];
         if (!s->err) {
@@ -182,43 +181,46 @@ static bool gather_sift(struct gather *g)
         }
         if (!worst || worst == ERR_NOT_FOUND) {
             worst = s->err;
-            why = s->why;
+            *why = s->why;
         }
         if (s->err != ERR_NOT_FOUND) {
             log_warn("registry", "'%s' has no '%s' to give: %s", s->pub.repo, g->document.path,
                      why_text(&s->why, s->err));
-            (void)buf_printf(&g->left_out, "%s%s", g->left_out.length ? ", " : "", s->pub.repo);
+            (void)buf_printf(left_out, "%s%s", left_out->length ? ", " : "", s->pub.repo);
         }
         source_free(s);
     }
     g->count = n;
     if (n)
-        return true;
+        return OK;
     if (!worst || worst == ERR_NOT_FOUND)
-        worst = fail(&why, ERR_NOT_FOUND, "'%.200s' not found",
+        worst = fail(why, ERR_NOT_FOUND, "'%.200s' not found",
                      g->document.package ? g->document.package : g->document.path);
-    if (!cluster_current(g->worker->cluster))
-        worst = ERR_NOT_CURRENT;
-    gather_fail(g, worst, &why);
-    return false;
+    return cluster_current(g->worker->cluster) ? worst : ERR_NOT_CURRENT;
 }
 
+/* We are one of those who wait for it. */
 static void gather_make(struct gather *g)
 {
-    struct composed *c;
+    struct composed *making = g->making;
+    struct why why = { "" };
+    struct buf lost;
+    enum err e;
+    unsigned count;
 
-    if (!gather_sift(g))
-        return;
-    gather_key(g); /* again: what was read may be newer than what was opened */
-    c = composed_find(g->worker->registry, g->key);
-    if (c) {
-        gather_end(g, c);
-        return;
+    buf_init(&lost, LEFT_OUT_MOST);
+    e = gather_sift(g, &lost, &why);
+    count = g->count;
+    g->making = NULL;
+    if (e) {
+        composed_fail(making, e, &why);
+    } else {
+        making->partial = lost.length ? arena_strdup(&making->arena, lost.data) : NULL;
+        gather_key(g); /* again: what was read may be newer than what was opened, and less */
+        g->count = 0;  /* they are who makes it's now */
+        composed_make(making, g->worker, g->key, &g->document, g->repo_name, g->base, g->sources, count);
     }
-    unsigned count = g->count;
-    g->count = 0; /* they are who makes it's now */
-    g->wait.done = on_made;
-    composed_make(g->worker, g->key, &g->document, g->repo_name, g->base, g->sources, count, &g->wait);
+    buf_free(&lost);
 }
 
 /* --- READ --- */
@@ -246,19 +248,25 @@ static void gather_read(struct gather *g)
 
 static void gather_opened(struct gather *g)
 {
+    struct why why = { "" };
     struct composed *c;
+    enum err e;
 
     if (!g->req) {
         gather_free(g);
         return;
     }
-    if (!gather_sift(g))
+    e = gather_sift(g, &g->left_out, &why);
+    if (e) {
+        gather_fail(g, e, &why);
         return;
+    }
     gather_key(g);
-    c = composed_find(g->worker->registry, g->key);
+    g->wait.done = on_made;
+    c = composed_join(g->key, &g->wait, &g->worker->loop, &g->making);
     if (c)
         gather_end(g, c);
-    else
+    else if (g->making)
         gather_read(g);
 }
 

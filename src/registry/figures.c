@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "src/registry/flight.h"
+#include "src/registry/compose.h"
 
 enum { REPOS = 1024 }; /* more are counted together, without a name */
 
@@ -76,6 +76,8 @@ static void put_one(struct buf *b, const char *metric, const struct place *p, co
 void registry_metrics(struct buf *b)
 {
     static const char *const cache[] = { "hit", "miss", "stale", "negative" };
+    uint64_t made;
+    size_t bytes;
 
     (void)buf_puts(b, "# HELP pantera_proxy_upstream_requests_total Requests to upstream by outcome.\n"
                       "# TYPE pantera_proxy_upstream_requests_total counter\n");
@@ -95,4 +97,10 @@ void registry_metrics(struct buf *b)
     (void)buf_printf(b, "# HELP pantera_proxy_flights Fetches in progress.\n"
                         "# TYPE pantera_proxy_flights gauge\npantera_proxy_flights %u\n",
                      flights_count());
+    composed_figures(&made, &bytes);
+    (void)buf_printf(b, "# HELP pantera_documents_made_total Indexes that were read and composed.\n"
+                        "# TYPE pantera_documents_made_total counter\npantera_documents_made_total %llu\n"
+                        "# HELP pantera_documents_kept_bytes Bytes of those that are kept in memory.\n"
+                        "# TYPE pantera_documents_kept_bytes gauge\npantera_documents_kept_bytes %zu\n",
+                     (unsigned long long)made, bytes);
 }

@@ -67,7 +67,6 @@ struct registry {
     struct flight *flights;      /* whose work is this worker's */
     uv_timer_t *flight_timer;
     struct policy_cache *policies;
-    struct compose_cache *documents;
     bool closing;
 };
 

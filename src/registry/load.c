@@ -28,7 +28,7 @@ struct load {
     struct store *store;
     struct blob_get get;
     char key[96];
-    bool open, want_fd;
+    bool open, want_fd, keep;    /* keep: the bytes become the caller's */
     struct digest_values digests;
     int64_t size;
     struct buf data;
@@ -45,6 +45,14 @@ struct load {
     void *arg;
 };
 
+static void load_give(struct load *l, enum err e, const struct why *why)
+{
+    size_t size = e ? 0 : l->data.length;
+    char *data = e ? NULL : l->keep ? buf_detach(&l->data, &size) : l->data.data;
+
+    l->done(e, why, data, size, &l->digests, l->arg);
+}
+
 static void load_end(struct load *l, enum err e, const struct why *why)
 {
     struct why text = why ? *why : (struct why){ "" };
@@ -60,7 +68,7 @@ static void load_end(struct load *l, enum err e, const struct why *why)
     if (l->want_fd)
         l->done_fd(e, &text, l->fd, l->size, l->arg);
     else
-        l->done(e, &text, e ? NULL : l->data.data, e ? 0 : l->data.length, &l->digests, l->arg);
+        load_give(l, e, &text);
     buf_free(&l->data);
     free(l);
 }
@@ -252,6 +260,16 @@ void registry_load(struct worker *w, const struct repo *repo, const char *path, 
 {
     struct load *l = load_new(w, arg);
 
+    l->done = done;
+    load_path(l, repo, path, (int64_t)limit);
+}
+
+void registry_load_keep(struct worker *w, const struct repo *repo, const char *path, size_t limit,
+                        registry_load_cb *done, void *arg)
+{
+    struct load *l = load_new(w, arg);
+
+    l->keep = true;
     l->done = done;
     load_path(l, repo, path, (int64_t)limit);
 }

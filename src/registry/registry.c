@@ -24,7 +24,7 @@ struct registry *registry_new(struct worker *w)
     r->warm = warm_new(&w->loop);
     keys_ref(w->cluster);
     r->policies = policies_new();
-    r->documents = composed_new();
+    composed_open();
     flights_start(r);
     return r;
 }
@@ -87,7 +87,7 @@ void registry_free(struct registry *r)
     retired_free(r);
     stores_close(r);
     warm_free(r->warm);
-    composed_cache_free(r->documents);
+    composed_close();
     policies_free(r->policies);
     keys_unref();
     free(r);

@@ -11,9 +11,9 @@
 #include "pantera/clock.h"
 #include "pantera/digest.h"
 #include "pantera/meta_upstream.h"
-#include "pantera/stage.h"
 #include "pantera/text.h"
 #include "src/registry/dates.h"
+#include "src/registry/staging.h"
 
 #define STALE_MS 15000 /* so long upstream is not asked again after it has failed */
 
@@ -81,7 +81,7 @@ void source_read(struct source *s, source_cb *done, void *arg)
     else if (!repo)
         source_done(s, ERR_NOT_FOUND, NULL);
     else
-        registry_load(s->worker, repo, s->document->path, s->document->kind->limit, on_loaded, s);
+        registry_load_keep(s->worker, repo, s->document->path, s->document->kind->limit, on_loaded, s);
 }
 
 /* --- what is here --- */

@@ -73,4 +73,8 @@ struct commit *commit_new_as(struct worker *w, const struct repo *repo, const ch
 /* The last item: a condition that does not hold means AGAIN, not PRECONDITION. */
 void commit_or_again(struct commit *c);
 
+/* As registry_load, but the bytes become the caller's: free() them. Not an error's (NULL). */
+void registry_load_keep(struct worker *w, const struct repo *repo, const char *path, size_t limit,
+                        registry_load_cb *done, void *arg);
+
 #endif

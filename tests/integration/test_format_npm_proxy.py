@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """npm-proxy and npm-group: a tree of more than 50 packages from verdaccio, through a proxy and through a
 group of three nodes; who owns a name; cooldown as npm sees it."""
+import concurrent.futures
 import json
 import os
 import time
@@ -225,6 +226,32 @@ def test_upstream_lies(make_node, closing):
     old_and_new(up, "lib", {"1.0.0": OLD})
     admin.must("DELETE", "/repositories/mirror/cache?path=.npm/lib/packument.json")
     assert admin.repo("GET", "/mirror/lib/-/lib-1.0.0.tgz").status == 200
+
+
+def figure(admin, name):
+    text = admin.request(admin.node.metrics_port, "GET", "/metrics").body.decode()
+    return int(next(line for line in text.splitlines() if line.startswith(name + " ")).split()[1])
+
+
+def test_a_large_document_is_made_once(make_node, closing):
+    """However many ask at once, on whatever worker: it is read and parsed once, and kept for the next."""
+    up = closing(Upstream())
+    old_and_new(up, "big", {f"1.0.{i}": OLD for i in range(100)})
+    doc = json.loads(up.files["big"])
+    for version in doc["versions"].values():
+        version["readme"] = "x" * 20000
+    up.files["big"] = json.dumps(doc).encode()
+    node = make_node()
+    admin = node.admin()
+    put_proxy(admin, "mirror", up.url)
+    before = figure(admin, "pantera_documents_made_total")
+    for accept, made in (("application/json", 1), ("application/vnd.npm.install-v1+json", 2)):
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            answers = list(pool.map(lambda _, a=accept: admin.at(node).repo(
+                "GET", "/mirror/big", headers={"Accept": a}), range(32)))
+        assert {r.status for r in answers} == {200} and len({r.body for r in answers}) == 1
+        assert figure(admin, "pantera_documents_made_total") - before == made
+    assert up.count("big") == 1
 
 
 @only_if(FULL)
