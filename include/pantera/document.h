@@ -140,6 +140,8 @@ struct document {
     const char *variant;         /* what else the answer depends on ("json", "html", "abbreviated"); NULL:
                                     nothing */
     package_owns *owns;          /* NULL: as said above */
+    bool composed;               /* as the index of a file: `locate` reads what compose makes of it, which is
+        kept while there is room; else upstream's own bytes */
     bool forever;                /* it never changes under its name: once cached,
         upstream is not asked again */
     bool paged;                  /* upstream's answers name the next (Link, RFC 8288): a proxy's source is

@@ -6,7 +6,7 @@
 
 #include "pantera/clock.h"
 #include "src/registry/flying.h"
-#include "src/registry/source.h"
+#include "src/registry/compose.h"
 
 static void change_until(struct flight *f, void *arg)
 {
@@ -50,6 +50,12 @@ struct locating {
                        struct file_facts *ret, struct why *why);
     bool optional;
     struct source *source;
+    struct document_source part; /* what `locate` reads */
+    bool stale;                  /* and there may be a newer one upstream */
+    unsigned char key[32];
+    struct compose_wait wait;
+    struct composed *making;     /* what we have to make; NULL: nothing */
+    struct composed *composed;   /* its bytes; NULL: they are the source's */
     struct file_facts facts;
     enum err err;
     struct why why;
@@ -60,6 +66,8 @@ struct locating {
 static void locating_end(struct locating *l)
 {
     l->done(l->err, &l->why, &l->facts, l->arg);
+    if (l->composed)
+        composed_release(l->composed);
     source_free(l->source);
     arena_release(&l->arena);
     free(l);
@@ -69,12 +77,12 @@ static void locate_run(struct work *work)
 {
     struct locating *l = container_of(work, struct locating, work);
 
-    l->err = l->locate(&l->source->pub, &l->want, &l->arena, &l->facts, &l->why);
-    if (l->err == ERR_NOT_FOUND && l->source->stale) /* "not there" would be a guess */
+    l->err = l->locate(&l->part, &l->want, &l->arena, &l->facts, &l->why);
+    if (l->err == ERR_NOT_FOUND && l->stale) /* "not there" would be a guess */
         l->err = fail(&l->why, ERR_UPSTREAM, "the index that is here knows no '%.150s', and upstream can't "
                       "be asked for a newer one", l->want.path);
     if (!l->err && l->facts.url)
-        l->facts.url = url_resolve(&l->arena, l->source->pub.url ? l->source->pub.url : "", l->facts.url);
+        l->facts.url = url_resolve(&l->arena, l->part.url ? l->part.url : "", l->facts.url);
 }
 
 static void on_located(struct work *work)
@@ -82,22 +90,107 @@ static void on_located(struct work *work)
     locating_end(container_of(work, struct locating, work));
 }
 
+static void locate_none(struct locating *l, enum err e, const struct why *why)
+{
+    l->err = e == ERR_NOT_FOUND && l->optional ? OK : e;
+    l->why = *why;
+    locating_end(l);
+}
+
+/* --- an index that was made for it --- */
+
+/* Takes the reference. */
+static void locate_in(struct locating *l, struct composed *c)
+{
+    l->composed = c;
+    l->part.data = c->data ? c->data : "";
+    l->part.size = c->size;
+    if (c->err)
+        locate_none(l, c->err, &c->why);
+    else
+        work_submit(&l->work, &l->worker->loop, locate_run, on_located);
+}
+
+static void on_made(struct compose_wait *wait, struct composed *c)
+{
+    locate_in(container_of(wait, struct locating, wait), c);
+}
+
+/* What it is made from says which one it is. */
+static void locating_key(struct locating *l)
+{
+    const struct document *d = &l->index;
+    struct buf b;
+
+    buf_init(&b, 1 << 20);
+    (void)buf_printf(&b, "locate\n%s\n%s\n%s\n%s\n", d->kind->name, l->part.repo, d->path,
+                     d->variant ? d->variant : "");
+    (void)buf_add(&b, l->source->sha256, 32);
+    sha256(b.data, b.length, l->key);
+    buf_free(&b);
+}
+
+/* The source is given away: what is needed of it is kept. */
+static void part_keep(struct locating *l)
+{
+    l->stale = l->source->stale;
+    l->part = (struct document_source){
+        .repo = arena_strdup(&l->arena, l->source->pub.repo), .proxied = l->source->pub.proxied,
+        .url = l->source->pub.url ? arena_strdup(&l->arena, l->source->pub.url) : NULL, .data = "",
+    };
+}
+
+static void locating_make(struct locating *l)
+{
+    struct composed *making = l->making;
+    struct source *s = l->source;
+
+    l->making = NULL;
+    if (s->err) {
+        composed_fail(making, s->err, &s->why);
+        return;
+    }
+    locating_key(l); /* again: it may be newer than what was opened */
+    l->source = NULL;
+    composed_make(making, l->worker, l->key, &l->index, l->part.repo, "", &s, 1);
+}
+
+/* --- its own bytes --- */
+
 static void on_index_read(struct source *s, void *arg)
 {
     struct locating *l = arg;
 
     l->source = s;
-    l->err = s->err == ERR_NOT_FOUND && l->optional ? OK : s->err;
-    l->why = s->why;
-    if (s->err)
-        locating_end(l);
-    else
+    if (l->making) {
+        locating_make(l);
+    } else if (s->err) {
+        locate_none(l, s->err, &s->why);
+    } else {
+        l->part = s->pub;
+        l->stale = s->stale;
         work_submit(&l->work, &l->worker->loop, locate_run, on_located);
+    }
 }
 
 static void on_index_opened(struct source *s, void *arg)
 {
-    source_read(s, on_index_read, arg);
+    struct locating *l = arg;
+    struct composed *c = NULL;
+
+    l->source = s;
+    if (!s->err && l->index.composed) {
+        part_keep(l);
+        locating_key(l);
+        l->wait.done = on_made;
+        c = composed_join(l->key, &l->wait, &l->worker->loop, &l->making);
+        if (!c && !l->making)
+            return; /* somebody makes it */
+    }
+    if (c)
+        locate_in(l, c);
+    else
+        source_read(s, on_index_read, l);
 }
 
 static const char *copied(struct arena *a, const char *s)

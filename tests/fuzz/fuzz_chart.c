@@ -9,6 +9,25 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Each line that is written is found. */
+static void places_found(const json_t *index)
+{
+    struct helm_place place;
+    struct arena a;
+    struct buf b;
+
+    arena_init(&a);
+    buf_init(&b, 64 << 20);
+    check(!helm_places_write(index, &a, &b));
+    for (const char *at = b.data; at && *at; at = strchr(at, '\n') + 1) {
+        size_t name = strcspn(at, " "), key = strcspn(at, "\t");
+        check(helm_places_find(b.data, b.length, &a, arena_strndup(&a, at, name),
+                               arena_strndup(&a, at + name + 1, key - name - 1), &place));
+    }
+    buf_free(&b);
+    arena_release(&a);
+}
+
 static void index_again(const char *data, size_t size)
 {
     json_t *index = NULL, *again = NULL;
@@ -21,6 +40,7 @@ static void index_again(const char *data, size_t size)
     check(!helm_index_write(index, &b));
     check(!helm_index_read(b.data, b.length, &again, NULL));
     check(json_equal(index, again));
+    places_found(index);
     buf_free(&b);
     json_decref(again);
     json_decref(index);

@@ -36,4 +36,15 @@ void helm_index_sort(json_t *index);
 enum err helm_index_write(json_t *index, struct buf *ret);
 #define HELM_INDEX_LIMIT MIB(64)
 
+/* --- where an index says that charts are: places.c --- */
+struct helm_place {
+    const char *url, *sha256;    /* hex; "": not said */
+    int64_t released_ms;         /* 0: not said */
+};
+/* As text that helm_places_find looks through without reading all of it. */
+enum err helm_places_write(const json_t *index, struct arena *a, struct buf *ret);
+/* Strings are the arena's. False: there is no such chart. */
+bool helm_places_find(const char *data, size_t size, struct arena *a, const char *name, const char *version,
+                      struct helm_place *ret);
+
 #endif

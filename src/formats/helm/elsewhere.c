@@ -271,39 +271,51 @@ void helm_elsewhere_index(struct http_request *req, const struct repo *repo)
 
 /* --- files --- */
 
-static enum err chart_locate(const struct document_source *index, const struct file_want *want,
-                             struct arena *a,
-                             struct file_facts *ret, struct why *why)
+/* One source's, for files of it: read once for each index, not for each chart. */
+static enum err places_compose(const struct document_request *q, const struct document_source *sources,
+                               unsigned count, struct buf *ret, struct document_answer *answer,
+                               struct why *why)
 {
-    const char *name, *version, *digest, *url;
-    size_t n = strlen(want->path);
-    json_t *all = NULL, *entry;
-    enum err e = helm_index_read(index->data, index->size, &all, why);
+    json_t *index = NULL;
+    enum err e = helm_index_read(sources[0].data, sources[0].size, &index, why);
 
-    if (e)
-        return e;
-    entry = chart_of(a, want->path, &name, &version) ? helm_index_find(all, name, version) : NULL;
-    url = json_string_value(json_array_get(json_object_get(entry, "urls"), 0));
-    if (!url) {
-        e = fail(why, ERR_NOT_FOUND, "'%.200s' is not in upstream's index", want->path);
-    } else if (n > 5 && !strcmp(want->path + n - 5, ".prov")) {
-        ret->url = arena_printf(a, "%s.prov", url);
-    } else {
-        ret->url = arena_strdup(a, url);
-        ret->released_ms = rfc3339_ms(text_of(entry, "created"));
-        digest = text_of(entry, "digest");
-        digest += !strncmp(digest, "sha256:", 7) ? 7 : 0;
-        if (strlen(digest) == 64 && hex_decode(digest, 64, ret->digests.sha256))
-            ret->digests.kinds = DIGEST_SHA256;
-    }
-    json_decref(all);
+    (void)count, (void)answer;
+    if (!e)
+        e = helm_places_write(index, q->arena, ret);
+    json_decref(index);
     return e;
+}
+
+static const struct document_kind places_kind = {
+    .name = "helm-places", .limit = HELM_INDEX_LIMIT, .compose = places_compose,
+};
+
+static enum err chart_locate(const struct document_source *index, const struct file_want *want,
+                             struct arena *a, struct file_facts *ret, struct why *why)
+{
+    struct helm_place place;
+    size_t n = strlen(want->path);
+    const char *name, *version;
+
+    if (!chart_of(a, want->path, &name, &version) ||
+        !helm_places_find(index->data, index->size, a, name, version, &place))
+        return fail(why, ERR_NOT_FOUND, "'%.200s' is not in upstream's index", want->path);
+    if (n > 5 && !strcmp(want->path + n - 5, ".prov")) {
+        ret->url = arena_printf(a, "%s.prov", place.url);
+        return OK;
+    }
+    ret->url = place.url;
+    ret->released_ms = place.released_ms;
+    if (hex_decode(place.sha256, 64, ret->digests.sha256))
+        ret->digests.kinds = DIGEST_SHA256;
+    return OK;
 }
 
 void helm_elsewhere_get(struct http_request *req, const struct repo *repo, const char *path)
 {
     struct arena *a = &req->arena;
-    struct document index = index_document(a, NULL);
+    const struct document index = { .kind = &places_kind, .path = HELM_INDEX, .url_path = "index.yaml",
+                                    .composed = true };
     const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path, *name, *version;
     struct file_want want = { .path = arena_printf(a, "charts/%s", base), .index = &index,
                               .locate = chart_locate, .owns = owns_chart };

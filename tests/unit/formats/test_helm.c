@@ -195,6 +195,47 @@ static void an_index_of_others_is_yaml(void **state)
     assert_int_equal(helm_index_read("[]", 2, &index, NULL), ERR_UPSTREAM);
 }
 
+static void charts_are_found_by_places(void **state)
+{
+    static const char text[] =
+        "entries:\n"
+        "  b:\n"
+        "  - {version: 1.0.0, urls: [b.tgz, c.tgz], created: '1970-01-01T00:00:01Z',"
+        " digest: 'sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef'}\n"
+        "  - {version: 1.0.0, urls: [no.tgz]}\n"
+        "  - {version: 1.0.0-rc.1, urls: ['https://x/rc'], digest: odd}\n"
+        "  - {version: 10.0.0, urls: [\"a\\tb\"]}\n"
+        "  - {version: 11.0.0}\n"
+        "  a: [{version: 1.0.0, urls: [a.tgz]}]\n"
+        "  a-b: [{version: 1.0.0, urls: [ab.tgz]}]\n";
+    static const char *const none[][2] = { { "b", "10.0.0" }, { "b", "11.0.0" }, { "b", "1.0" }, { "c", "1" },
+                                           { "", "" } };
+    struct helm_place p;
+    json_t *index;
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 1 << 20);
+    assert_int_equal(helm_index_read(text, strlen(text), &index, NULL), OK);
+    assert_int_equal(helm_places_write(index, &arena, &b), OK);
+    assert_true(helm_places_find(b.data, b.length, &arena, "b", "1.0.0", &p));
+    assert_string_equal(p.url, "b.tgz");
+    assert_int_equal(strlen(p.sha256), 64);
+    assert_int_equal(p.released_ms, 1000);
+    assert_true(helm_places_find(b.data, b.length, &arena, "b", "1.0.0-rc.1", &p));
+    assert_string_equal(p.url, "https://x/rc");
+    assert_string_equal(p.sha256, "");
+    assert_int_equal(p.released_ms, 0);
+    assert_true(helm_places_find(b.data, b.length, &arena, "a", "1.0.0", &p));
+    assert_true(helm_places_find(b.data, b.length, &arena, "a-b", "1.0.0", &p));
+    assert_string_equal(p.url, "ab.tgz");
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        assert_false(helm_places_find(b.data, b.length, &arena, none[i][0], none[i][1], &p));
+    assert_false(helm_places_find("", 0, &arena, "a", "1.0.0", &p));
+    buf_free(&b);
+    json_decref(index);
+}
+
 static void a_provenance_names_its_file(void **state)
 {
 #define SUM "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -218,7 +259,7 @@ int main(void)
         TEST(yaml_becomes_json), TEST(yaml_that_is_broken_is_refused), TEST(charts_say_what_an_index_holds),
         TEST(charts_need_a_name_and_a_version), TEST(versions_are_in_order),
         TEST(the_index_is_changed_and_read_again), TEST(an_index_of_others_is_yaml),
-        TEST(a_provenance_names_its_file),
+        TEST(a_provenance_names_its_file), TEST(charts_are_found_by_places),
     };
     return cmocka_run_group_tests_name("helm", tests, NULL, NULL);
 }
