@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Maven repositories, with mvn and Gradle as their clients.
+"""Maven repositories, with mvn as their client.
 
 mvn's own plugins come from wherever this machine's mvn gets them (its settings); a folder of one session
 keeps them, so that they are fetched once."""
@@ -272,28 +272,3 @@ def test_rules(make_node):
     assert r.headers["X-Checksum-Sha1"] == hashlib.sha1(r.body).hexdigest()
     listing = c.repo("GET", "/maven/", headers={"Accept": "text/html"})
     assert b"org/" in listing.body and b".maven" not in listing.body
-
-
-BUILD_GRADLE = """
-apply plugin: 'java'
-repositories { maven { url '%s'; credentials { username '%s'; password '%s' } } }
-dependencies { compile 'org.example:lib:1.+' }
-task fetch(type: Copy) { from configurations.compile; into 'fetched' }
-"""
-
-
-def test_gradle_resolves(make_node, tmp_path):
-    """Gradle takes the highest version of a range, from the metadata."""
-    node = make_node()
-    c = node.admin()
-    c.must("PUT", "/repositories/g", {"repo": {"type": "gradle", "storage": "default"}})
-    for version in ("1.2", "1.10", "2.0"):
-        base = f"/g/org/example/lib/{version}/lib-{version}"
-        c.put(base + ".pom", f"<project><modelVersion>4.0.0</modelVersion><groupId>org.example</groupId>"
-              f"<artifactId>lib</artifactId><version>{version}</version></project>".encode())
-        c.put(base + ".jar", open(jar(tmp_path / "l.jar", version), "rb").read())
-    (tmp_path / "build.gradle").write_text(BUILD_GRADLE % (url(node, "g"), USER, PASSWORD), encoding="utf-8")
-    r = subprocess.run(["gradle", "--no-daemon", "-q", "-g", str(tmp_path / "home"), "fetch"], cwd=tmp_path,
-                       capture_output=True, text=True, check=False, timeout=300)
-    assert r.returncode == 0, r.stdout + r.stderr
-    assert os.listdir(tmp_path / "fetched") == ["lib-1.10.jar"]
