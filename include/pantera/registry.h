@@ -104,6 +104,15 @@ enum err registry_list(struct registry *r, struct arena *a, const struct repo *r
                        const char *folder, const char *after, unsigned limit,
                        struct registry_entry **ret, unsigned *ret_count, bool *ret_more);
 
+/* All of them, in steps between which the loop goes on: a folder of ten thousand holds up nobody. `each` gets
+ * a step's entries, which live until it returns; `done` comes once, later: NOT_FOUND if there is no such
+ * folder, or no such repository any more (then `repo` is NULL). What changes meanwhile may be missed. */
+typedef void registry_each_cb(const struct repo *repo, const struct registry_entry *entries, unsigned count,
+                              struct arena *a, void *arg);
+typedef void registry_listed_cb(const struct repo *repo, enum err e, void *arg);
+void registry_list_all(struct worker *w, const struct repo *repo, const char *folder, registry_each_cb *each,
+                       registry_listed_cb *done, void *arg);
+
 /* Where bytes of that digest (SHA-256, else SHA-512) have a name, in the store that new ones of this
  * repository go to: at most `limit` places, of any repository. Permissions are the caller's to ask. */
 struct registry_place {

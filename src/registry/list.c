@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* src/registry/list.c: children of a folder. The lease is the caller's to check, as for all reading. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "pantera/limits.h"
 #include "src/registry/members.h"
 
 static enum err list_one(struct registry *r, struct arena *a, int64_t repo_id, const char *folder,
@@ -86,6 +88,70 @@ enum err registry_list(struct registry *r, struct arena *a, const struct repo *r
     if (repository_kind(repo) == REPO_GROUP)
         return list_group(r, a, repo, folder, after, limit, ret, ret_count, ret_more);
     return list_one(r, a, repo->id, folder, after, limit, ret, ret_count, ret_more);
+}
+
+/* --- in steps --- */
+
+enum { STEP = 128 };
+
+struct listing {
+    struct task task;
+    struct worker *worker;
+    int64_t repo_id;
+    char *repo, *folder;
+    char after[LIMIT_PATH_SEGMENT + 2]; /* how far */
+    registry_each_cb *each;
+    registry_listed_cb *done;
+    void *arg;
+};
+
+static void listing_end(struct listing *l, const struct repo *repo, enum err e)
+{
+    l->done(repo, e, l->arg);
+    free(l->repo);
+    free(l->folder);
+    free(l);
+}
+
+static void on_step(struct task *task)
+{
+    struct listing *l = container_of(task, struct listing, task);
+    struct registry *r = l->worker->registry;
+    const struct repo *repo = registry_repo(r, l->repo);
+    struct registry_entry *entries;
+    struct arena step;
+    unsigned count = 0;
+    bool more = false;
+    enum err e;
+
+    if (!repo || repo->id != l->repo_id) {
+        listing_end(l, NULL, ERR_NOT_FOUND);
+        return;
+    }
+    arena_init(&step);
+    e = registry_list(r, &step, repo, l->folder, *l->after ? l->after : NULL, STEP, &entries, &count, &more);
+    if (!e && count) {
+        const struct registry_entry *last = &entries[count - 1];
+        snprintf(l->after, sizeof l->after, "%s%s", last->name, last->directory ? "/" : "");
+        l->each(repo, entries, count, &step, l->arg);
+    }
+    arena_release(&step);
+    if (!e && more && count)
+        loop_post(&l->worker->loop, &l->task);
+    else
+        listing_end(l, repo, e);
+}
+
+void registry_list_all(struct worker *w, const struct repo *repo, const char *folder, registry_each_cb *each,
+                       registry_listed_cb *done, void *arg)
+{
+    struct listing *l = calloc(1, sizeof *l);
+
+    check(l);
+    *l = (struct listing){ .task.run = on_step, .worker = w, .repo_id = repo->id, .repo = strdup(repo->name),
+                           .folder = strdup(folder), .each = each, .done = done, .arg = arg };
+    check(l->repo && l->folder);
+    loop_post(&w->loop, &l->task);
 }
 
 unsigned registry_places(struct registry *r, struct arena *a, const struct repo *repo,

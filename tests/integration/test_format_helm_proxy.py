@@ -88,4 +88,6 @@ def test_yaml_upstream_with_cooldown(make_cluster, sdk, upstream, tmp_path):  # 
     c.must("POST", "/repositories/mirror/cooldown/unblock", {"artifact": "cool", "version": "1.2.0"})
     third = c.at(cluster.node(3))
     assert entries(third, "all")["cool"][0] == "1.2.0"
-    assert third.get("/all/charts/cool-1.2.0.tgz").body == charts["1.2.0"]
+    sdk("out = registry.pull('cool', repo_url=args[0], destination=args[1], **args[2])",
+        url(cluster.node(3), "all"), str(tmp_path), {"username": USER, "password": PASSWORD})
+    assert (tmp_path / "cool-1.2.0.tgz").read_bytes() == charts["1.2.0"]

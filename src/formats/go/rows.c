@@ -2,25 +2,19 @@
 /* src/formats/go/rows.c: which versions a hosted module has, from the rows of its folder, at each
  * request: nothing is kept that two uploads could lose. A version is there when its zip file is;
  * pseudo-versions are not listed ("GOPROXY protocol": clients ask for them by name). */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "pantera/stage.h"
 #include "src/formats/go/go.h"
 
-enum { STEP = 500 };
-
 struct rows {
     struct worker *worker;
     struct arena arena;
-    char repo[LIMIT_NAME + 1];
     struct go_path path;
-    char after[LIMIT_PATH_SEGMENT + 2];
     const char **versions;
     unsigned count, room;
     const char *best;            /* for @latest, pseudo-versions too */
-    struct task task;
     go_give *give;
     void *arg;
 };
@@ -113,34 +107,22 @@ bool go_owns(struct registry *r, struct arena *a, const struct repo *repo, const
     return false;
 }
 
-static void on_step(struct task *task)
+static void on_each(const struct repo *repo, const struct registry_entry *entries, unsigned count,
+                    struct arena *a, void *arg)
 {
-    struct rows *r = container_of(task, struct rows, task);
-    const struct repo *repo = registry_repo(r->worker->registry, r->repo);
-    struct registry_entry *entries;
-    struct arena step;
-    unsigned count = 0;
-    bool more = false;
-
-    if (!repo) {
-        rows_end(r, ERR_NOT_FOUND, NULL, NULL, 0);
-        return;
-    }
-    arena_init(&step);
-    if (registry_list(r->worker->registry, &step, repo, r->path.folder, *r->after ? r->after : NULL, STEP,
-                      &entries, &count, &more))
-        count = 0;
+    (void)repo, (void)a;
     for (unsigned i = 0; i < count; i++)
         if (!entries[i].directory)
-            add(r, entries[i].name);
-    if (more && count)
-        snprintf(r->after, sizeof r->after, "%s%s", entries[count - 1].name,
-                 entries[count - 1].directory ? "/" : "");
-    arena_release(&step);
-    if (more && count)
-        loop_post(&r->worker->loop, &r->task);
+            add(arg, entries[i].name);
+}
+
+static void on_listed(const struct repo *repo, enum err e, void *arg)
+{
+    (void)e; /* no folder, no versions */
+    if (repo)
+        rows_found(arg, repo);
     else
-        rows_found(r, repo);
+        rows_end(arg, ERR_NOT_FOUND, NULL, NULL, 0);
 }
 
 void go_rows(struct worker *w, const struct repo *repo, const char *path, const char *package, go_give *give,
@@ -155,9 +137,7 @@ void go_rows(struct worker *w, const struct repo *repo, const char *path, const 
     r->worker = w;
     r->give = give;
     r->arg = arg;
-    r->task.run = on_step;
-    snprintf(r->repo, sizeof r->repo, "%s", repo->name);
     if (go_path_parse(&r->arena, arena_strdup(&r->arena, path), &r->path, &why))
         r->path.folder = "@"; /* where nothing is */
-    loop_post(&w->loop, &r->task);
+    registry_list_all(w, repo, r->path.folder, on_each, on_listed, r);
 }

@@ -12,7 +12,7 @@
 #include "src/formats/maven/metadata.h"
 #include "src/formats/maven/version.h"
 
-enum { STEP = 128, FILES_MOST = 256, OWNED_MOST = 200 };
+enum { FILES_MOST = 256, OWNED_MOST = 200 };
 
 struct rows {
     struct worker *worker;
@@ -21,9 +21,7 @@ struct rows {
     const char *folder;
     const char *artifact;        /* last segment of `folder`; of a snapshot's folder, the one before */
     bool snapshot;               /* `folder` is one version's */
-    char after[LIMIT_PATH_SEGMENT + 2]; /* how far */
     struct maven_metadata m;
-    struct task task;
     maven_give *give;
     void *arg;
 };
@@ -180,7 +178,7 @@ static void drop_plugins(struct rows *r, const struct repo *repo)
     m->plugin_count = kept;
 }
 
-/* --- steps --- */
+/* --- the folder --- */
 
 static void name_it(struct rows *r)
 {
@@ -194,38 +192,28 @@ static void name_it(struct rows *r)
     r->m.version = r->snapshot ? maven_base(r->folder) : NULL;
 }
 
-static void on_step(struct task *task)
+static void on_each(const struct repo *repo, const struct registry_entry *entries, unsigned count,
+                    struct arena *step, void *arg)
 {
-    struct rows *r = container_of(task, struct rows, task);
-    const struct repo *repo = registry_repo(r->worker->registry, r->repo);
-    struct registry_entry *entries;
-    struct arena step;
-    unsigned count = 0;
-    bool more = false;
-    enum err e;
+    struct rows *r = arg;
 
+    for (unsigned i = 0; i < count; i++) {
+        if (entries[i].directory && !r->snapshot)
+            add_folder(r, step, repo, &entries[i]);
+        else if (!entries[i].directory && r->snapshot)
+            add_file(r, step, &entries[i]);
+    }
+}
+
+static void on_listed(const struct repo *repo, enum err e, void *arg)
+{
+    struct rows *r = arg;
+
+    (void)e; /* no folder: nothing of it */
     if (!repo) {
         rows_end(r, ERR_NOT_FOUND, NULL);
         return;
     }
-    arena_init(&step);
-    e = registry_list(r->worker->registry, &step, repo, r->folder, *r->after ? r->after : NULL, STEP,
-                      &entries,
-                      &count, &more);
-    for (unsigned i = 0; !e && i < count; i++) {
-        if (entries[i].directory && !r->snapshot)
-            add_folder(r, &step, repo, &entries[i]);
-        else if (!entries[i].directory && r->snapshot)
-            add_file(r, &step, &entries[i]);
-    }
-    if (!e && more && count) {
-        snprintf(r->after, sizeof r->after, "%s%s", entries[count - 1].name,
-                 entries[count - 1].directory ? "/" : "");
-        loop_post(&r->worker->loop, &r->task);
-    }
-    arena_release(&step);
-    if (!e && more && count)
-        return;
     drop_plugins(r, repo);
     name_it(r);
     rows_end(r, OK, NULL);
@@ -235,14 +223,17 @@ static void on_plugins(enum err e, const struct why *why, const char *data, size
                        const struct digest_values *digests, void *arg)
 {
     struct rows *r = arg;
+    const struct repo *repo = registry_repo(r->worker->registry, r->repo);
 
     (void)digests;
     if (!e)
         e = maven_metadata_read(&r->m, data, size, NULL);
     if (e && e != ERR_NOT_FOUND)
         rows_end(r, e, why);
+    else if (!repo)
+        rows_end(r, ERR_NOT_FOUND, NULL);
     else
-        on_step(&r->task);
+        registry_list_all(r->worker, repo, r->folder, on_each, on_listed, r);
 }
 
 void maven_rows(struct worker *w, const struct repo *repo, const char *path, const char *package,
@@ -257,7 +248,6 @@ void maven_rows(struct worker *w, const struct repo *repo, const char *path, con
     r->worker = w;
     r->give = give;
     r->arg = arg;
-    r->task.run = on_step;
     maven_metadata_init(&r->m, &r->arena);
     strncpy(r->repo, repo->name, sizeof r->repo - 1);
     maven_path_parse(&r->arena, arena_strdup(&r->arena, path), &p);

@@ -1,31 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Go's pure parts: escapes, paths, names of files and modules, the order of versions, go.mod. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "src/formats/go/module.h"
 #include "src/formats/rfc3339.h"
 
-#include <cmocka.h> /* after our headers: its fail() is a macro */
-
-static struct arena arena;
-
-static int begin(void **state)
-{
-    (void)state;
-    arena_init(&arena);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    arena_release(&arena);
-    return 0;
-}
+#include "support/fx_arena.h" /* after our headers: its fail() is a macro */
 
 static void upper_case_is_escaped(void **state)
 {
@@ -197,7 +177,6 @@ static void go_mod_names_its_module(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         TEST(upper_case_is_escaped), TEST(paths_say_what_they_name), TEST(modules_fit_their_versions),
         TEST(files_have_names_for_every_system), TEST(versions_are_in_order),

@@ -1,32 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Helm's pure parts: strangers' YAML, Chart.yaml, versions, the index, provenance. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "pantera/yaml.h"
 #include "src/formats/helm/chart.h"
 
-#include <cmocka.h> /* after our headers: its fail() is a macro */
-
-static struct arena arena;
-
-static int begin(void **state)
-{
-    (void)state;
-    arena_init(&arena);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    arena_release(&arena);
-    return 0;
-}
+#include "support/fx_arena.h" /* after our headers: its fail() is a macro */
 
 /* --- YAML --- */
 
@@ -254,7 +234,6 @@ static void a_provenance_names_its_file(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         TEST(yaml_becomes_json), TEST(yaml_that_is_broken_is_refused), TEST(charts_say_what_an_index_holds),
         TEST(charts_need_a_name_and_a_version), TEST(versions_are_in_order),

@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Maven's pure parts: the order of versions, what paths say, XML, metadata read, joined and written. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,23 +8,7 @@
 #include "src/formats/maven/version.h"
 #include "src/formats/maven/xml.h"
 
-#include <cmocka.h> /* after our headers: its fail() is a macro */
-
-static struct arena arena;
-
-static int begin(void **state)
-{
-    (void)state;
-    arena_init(&arena);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    arena_release(&arena);
-    return 0;
-}
+#include "support/fx_arena.h" /* after our headers: its fail() is a macro */
 
 /* --- versions --- */
 
@@ -313,7 +293,6 @@ static void metadata_has_times(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         TEST(versions_are_in_mavens_order), TEST(versions_that_look_different_may_be_equal),
         TEST(versions_of_any_length_are_taken), TEST(snapshots_are_known_by_their_version),
