@@ -66,13 +66,14 @@ def test_group_over_another_node(make_node, make_cluster, go, front):  # noqa: F
 def test_cooldown(make_cluster, go, front, upstream):  # noqa: F811
     """Too young versions are not listed, and are refused with the reason; go takes the older one. What is
     released on one node is there on another, at once."""
-    for version, age in (("v1.0.0", 100), ("v1.1.0", 3), ("v1.2.0", 1)):
+    young = [f"v1.{n}.0" for n in range(2, 14)]
+    for version, age in [("v1.0.0", 100), ("v1.1.0", 3)] + [(v, 1) for v in young]:
         base, when = f"/example.com/cool/@v/{version}", time.time() - age * 86400
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
         upstream.files[base + ".info"] = (json.dumps({"Version": version, "Time": stamp}).encode(), None)
         upstream.files[base + ".mod"] = (b"module example.com/cool\n", None)
         upstream.files[base + ".zip"] = (module_zip("example.com/cool", version), None)
-    upstream.files["/example.com/cool/@v/list"] = (b"v1.0.0\nv1.2.0\nv1.1.0\n", None)
+    upstream.files["/example.com/cool/@v/list"] = ("\n".join(["v1.0.0", *young, "v1.1.0"]).encode(), None)
     cluster = make_cluster()
     c = cluster.node(1).admin()
     put_proxy(c, "mirror", {"url": upstream.url}, cooldown={"duration": "P7D"})

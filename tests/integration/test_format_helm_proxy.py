@@ -2,9 +2,10 @@
 """Helm proxies and groups: against another node, and against an upstream whose index is YAML, with dates."""
 import hashlib
 import os
+import subprocess
 import time
 
-from pantera import PASSWORD, USER
+from pantera import FULL, PASSWORD, USER, only_if
 from test_format_helm import chart, prov, put_repo, sdk, url  # noqa: F401
 from test_format_maven_proxy import asked, upstream  # noqa: F401
 
@@ -58,9 +59,8 @@ def test_group_over_another_node(make_node, make_cluster, sdk, tmp_path):  # noq
     assert c.repo("PUT", "/all/own.tgz", b"x").status == 405
 
 
-def test_yaml_upstream_with_cooldown(make_cluster, sdk, upstream, tmp_path):  # noqa: F811
-    """An index of YAML whose charts are elsewhere; digests are compared; what is too young is not in it, and
-    is refused; what is unblocked is, on another node at once."""
+def cool(upstream):  # noqa: F811
+    """Fills upstream with an index of YAML whose charts are elsewhere; the first one's digest is wrong."""
     charts = {v: chart("cool", v) for v in ("1.0.0", "1.1.0", "1.2.0")}
     text = "apiVersion: v1\nentries:\n  cool:\n"
     for version, age in (("1.2.0", 1), ("1.1.0", 100), ("1.0.0", 200)):
@@ -70,6 +70,13 @@ def test_yaml_upstream_with_cooldown(make_cluster, sdk, upstream, tmp_path):  # 
                  f"    apiVersion: v2\n    urls:\n    - {upstream.url}/files/{version}/cool.tgz\n")
         upstream.files[f"/files/{version}/cool.tgz"] = (charts[version], None)
     upstream.files["/index.yaml"] = (text.encode(), None)
+    return charts
+
+
+def test_yaml_upstream_with_cooldown(make_cluster, sdk, upstream, tmp_path):  # noqa: F811
+    """Digests are compared; what is too young is not in the index, and is refused; what is unblocked is, on
+    another node at once."""
+    charts = cool(upstream)
     cluster = make_cluster()
     c = cluster.node(1).admin()
     put_proxy(c, "mirror", {"url": upstream.url}, cooldown={"duration": "P7D"})
@@ -90,4 +97,31 @@ def test_yaml_upstream_with_cooldown(make_cluster, sdk, upstream, tmp_path):  # 
     assert entries(third, "all")["cool"][0] == "1.2.0"
     sdk("out = registry.pull('cool', repo_url=args[0], destination=args[1], **args[2])",
         url(cluster.node(3), "all"), str(tmp_path), {"username": USER, "password": PASSWORD})
+    assert (tmp_path / "cool-1.2.0.tgz").read_bytes() == charts["1.2.0"]
+
+
+@only_if(FULL)
+def test_helm_with_cooldown(make_cluster, upstream, tmp_path):  # noqa: F811
+    """helm itself: takes the older version; after a release on one node the newer one, through another."""
+    charts = cool(upstream)
+    cluster = make_cluster()
+    c = cluster.node(1).admin()
+    put_proxy(c, "mirror", {"url": upstream.url}, cooldown={"duration": "P7D"})
+    put_group(c, "all", "mirror")
+
+    def helm(*args, ok=True):
+        env = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+        r = subprocess.run(["helm", *args], cwd=tmp_path, env=env, capture_output=True, text=True,
+                           check=False, timeout=120)
+        assert (r.returncode == 0) == ok, r.stdout + r.stderr
+
+    for n in (2, 3):
+        helm("repo", "add", f"node{n}", url(cluster.node(n), "all"), "--username", USER,
+             "--password", PASSWORD)
+    helm("pull", "node2/cool")
+    assert (tmp_path / "cool-1.1.0.tgz").read_bytes() == charts["1.1.0"]
+    helm("pull", "node2/cool", "--version", "1.2.0", ok=False)
+    c.must("POST", "/repositories/mirror/cooldown/unblock", {"artifact": "cool", "version": "1.2.0"})
+    helm("repo", "update", "node3")
+    helm("pull", "node3/cool")
     assert (tmp_path / "cool-1.2.0.tgz").read_bytes() == charts["1.2.0"]

@@ -17,7 +17,7 @@
 #include "src/formats/go/go.h"
 #include "src/formats/rfc3339.h"
 
-enum { LOOKS = 8 };
+enum { LOOKS = 32 };
 
 #define INFO_PREFIX ".go/info/"
 
