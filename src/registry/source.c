@@ -55,13 +55,17 @@ static void on_dated(struct source *s)
     source_done(s, OK, NULL);
 }
 
+/* The bytes are ours from here on. */
 static void on_loaded(enum err e, const struct why *why, const char *data, size_t size,
                       const struct digest_values *digests, void *arg)
 {
     struct source *s = arg;
 
     if (!e) {
-        take_bytes(s, data, size);
+        s->data = (char *)(uintptr_t)data;
+        s->pub.data = data ? data : "";
+        s->pub.size = size;
+        s->read = true;
         memcpy(s->sha256, digests->sha256, 32); /* it may have changed since it was opened */
     }
     if (!e && s->policy && s->document->kind->undated)
