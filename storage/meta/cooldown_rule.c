@@ -13,7 +13,7 @@
 
 /* The types that fetch from elsewhere; others have nothing to wait for. */
 static const char *const types[] = { "maven-proxy", "gradle-proxy", "docker-proxy", "npm-proxy",
-                                     "pypi-proxy", "go-proxy", "file-proxy", "php-proxy" };
+                                     "pypi-proxy", "go-proxy", "helm-proxy", "file-proxy", "php-proxy" };
 
 static bool type_known(const char *type)
 {

@@ -126,6 +126,8 @@ static void a_change_moves_and_releases_blocks_in_steps(void **state)
     assert_true(state_of(2, "a.b", "9", 0).until_ms == FAR);
     while (more("cooldown.config", patch("{\"repo_types\": {\"maven-proxy\": {\"enabled\": false}}}")))
         ;
+    while (more("cooldown.config", patch("{\"repo_types\": {\"helm-proxy\": {\"enabled\": false}}}")))
+        ; /* every type that fetches from elsewhere can be told apart */
     assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_block WHERE repo_id = 2"), 1); /* its */
     assert_int_equal(fx_int(&fx, "SELECT count(*) FROM cooldown_block WHERE repo_id = 3"), 1);
 }
