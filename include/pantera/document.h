@@ -99,6 +99,7 @@ struct document_request {
     const char *base;            /* its URL as the client sees it, no slash at the end */
     const char *path, *package;
     const char *variant;         /* what `document.variant` was */
+    bool whole;                  /* a source that can't be read fails it: ERR_UPSTREAM */
     struct arena *arena;         /* for compose's own use */
 };
 /* What compose tells of its result; zeroed before. */
@@ -117,8 +118,8 @@ struct document_kind {           /* static const: one a kind of index */
                    void (*give)(enum err e, const struct why *why, const char *data, size_t size, void *arg),
                    void *arg);
     /* Joins sources (at least one), leaves out what their policies block, writes the answer. NOT_FOUND:
-     * nothing is left of it. Sources of unreadable bytes: skip a proxied one if others are good, else
-     * ERR_UPSTREAM. */
+     * nothing is left of it. A source of unreadable bytes: ERR_UPSTREAM if the answer is to be whole (a
+     * group's, unless it says partial_indexes), or if no other is good; else it is left out. */
     enum err (*compose)(const struct document_request *q, const struct document_source *sources,
                         unsigned count, struct buf *ret, struct document_answer *answer,
                         struct why *why);

@@ -297,7 +297,8 @@ static void on_composed(struct work *work)
     composing_free(m);
 }
 
-static void copy_names(struct composing *m, const struct document *d, const char *repo, const char *base)
+static void copy_names(struct composing *m, const struct document *d, const char *repo, const char *base,
+                       bool whole)
 {
     struct arena *a = &m->arena;
 
@@ -305,13 +306,13 @@ static void copy_names(struct composing *m, const struct document *d, const char
     m->request = (struct document_request){
         .repo = arena_strdup(a, repo), .base = arena_strdup(a, base), .path = arena_strdup(a, d->path),
         .package = d->package ? arena_strdup(a, d->package) : NULL,
-        .variant = d->variant ? arena_strdup(a, d->variant) : NULL, .arena = a,
+        .variant = d->variant ? arena_strdup(a, d->variant) : NULL, .whole = whole, .arena = a,
     };
 }
 
 void composed_make(struct composed *c, struct worker *w, const unsigned char key[32],
-                   const struct document *d, const char *repo, const char *base, struct source **sources,
-                   unsigned count)
+                   const struct document *d, const char *repo, const char *base, bool whole,
+                   struct source **sources, unsigned count)
 {
     struct composing *m = calloc(1, sizeof *m);
 
@@ -324,7 +325,7 @@ void composed_make(struct composed *c, struct worker *w, const unsigned char key
     buf_init(&m->out, DOCUMENT_MOST);
     m->worker = w;
     m->composed = c;
-    copy_names(m, d, repo, base);
+    copy_names(m, d, repo, base, whole);
     m->count = count;
     m->sources = calloc(count + 1, sizeof *m->sources);
     m->parts = calloc(count + 1, sizeof *m->parts);

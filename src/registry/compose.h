@@ -46,8 +46,8 @@ struct composed *composed_join(const unsigned char key[32], struct compose_wait 
 /* Makes it on the pool. Takes the sources (all were read). `key`: what they are by now; if that is not what
  * it was begun for, those who wait get it all the same (it is newer), and nobody else. */
 void composed_make(struct composed *c, struct worker *w, const unsigned char key[32],
-                   const struct document *d, const char *repo, const char *base, struct source **sources,
-                   unsigned count);
+                   const struct document *d, const char *repo, const char *base, bool whole,
+                   struct source **sources, unsigned count);
 void composed_fail(struct composed *c, enum err e, const struct why *why);
 void composed_release(struct composed *c);
 void composed_figures(uint64_t *ret_made, size_t *ret_bytes);

@@ -142,8 +142,8 @@ static void gather_key(struct gather *g)
     struct buf b;
 
     buf_init(&b, 1 << 20);
-    (void)buf_printf(&b, "%s\n%s\n%s\n%s\n%s\n%s\n", d->kind->name, g->repo_name, d->path,
-                     d->package ? d->package : "", d->variant ? d->variant : "", g->base);
+    (void)buf_printf(&b, "%s\n%s\n%s\n%s\n%s\n%s\n%d\n", d->kind->name, g->repo_name, d->path,
+                     d->package ? d->package : "", d->variant ? d->variant : "", g->base, g->strict);
     for (unsigned i = 0; i < g->count; i++) {
         const struct source *s = g->sources[i];
         (void)buf_printf(&b, "%s %d %s %llu\n", s->pub.repo, s->pub.proxied, s->pub.url ? s->pub.url : "",
@@ -218,7 +218,8 @@ static void gather_make(struct gather *g)
         making->partial = lost.length ? arena_strdup(&making->arena, lost.data) : NULL;
         gather_key(g); /* again: what was read may be newer than what was opened, and less */
         g->count = 0;  /* they are who makes it's now */
-        composed_make(making, g->worker, g->key, &g->document, g->repo_name, g->base, g->sources, count);
+        composed_make(making, g->worker, g->key, &g->document, g->repo_name, g->base, g->strict, g->sources,
+                      count);
     }
     buf_free(&lost);
 }

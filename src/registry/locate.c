@@ -152,7 +152,7 @@ static void locating_make(struct locating *l)
     }
     locating_key(l); /* again: it may be newer than what was opened */
     l->source = NULL;
-    composed_make(making, l->worker, l->key, &l->index, l->part.repo, "", &s, 1);
+    composed_make(making, l->worker, l->key, &l->index, l->part.repo, "", false, &s, 1);
 }
 
 /* --- its own bytes --- */

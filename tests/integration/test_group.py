@@ -92,6 +92,12 @@ def test_an_index_is_whole_or_none(make_node, up):
             r = admin.get(f"/some/{path}")
             assert b"lib-0.0" in r.body and b"lib-1.0" not in r.body
             assert r.headers["X-Pantera-Partial"] == "py1"
+        # an answer that is none
+        second.faults[path] = lambda h: h.answer(200, b"oops", {
+            "Content-Type": "application/vnd.pypi.simple.v1+json"})
+        assert admin.repo("GET", f"/all/{path}").status == 502
+        assert b"lib-0.0" in admin.get(f"/some/{path}").body
+        admin.must("DELETE", "/repositories/py1/cache")
         second.faults[path] = second.status(404)  # an answer
         r = admin.get(f"/all/{path}")
         assert b"lib-0.0" in r.body and "X-Pantera-Partial" not in r.headers
@@ -101,6 +107,41 @@ def test_an_index_is_whole_or_none(make_node, up):
         second.close()  # an old copy is a copy
         assert admin.get(f"/all/{path}").body == both
         assert admin.get(f"/some/{path}").body == both
+    finally:
+        second.close()
+
+
+INDEXES = {  # what a format's index is, as little as it may be
+    "npm": ("lib", "application/json",
+            b'{"name": "lib", "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": {"name": "lib", '
+            b'"version": "1.0.0", "dist": {"tarball": "http://x.example/lib-1.0.0.tgz"}}}}'),
+    "maven": ("org/x/lib/maven-metadata.xml", "text/xml",
+              b"<metadata><groupId>org.x</groupId><artifactId>lib</artifactId><versioning><versions>"
+              b"<version>1.0.0</version></versions></versioning></metadata>"),
+    "helm": ("index.yaml", "application/x-yaml",
+             b"apiVersion: v1\nentries:\n  lib:\n"
+             b"  - name: lib\n    version: 1.0.0\n    urls: [lib-1.0.0.tgz]\n"),
+    "go": ("example.com/lib/@latest", "application/json", b'{"Version": "v1.0.0"}')}
+
+
+def test_what_can_not_be_read_is_no_part_of_a_whole(make_node, up):
+    """A member that answers 200 with something else, as portals do: as if it had failed, in every format."""
+    admin, second = make_node().admin(), Upstream()
+    try:
+        for kind, (path, content_type, data) in INDEXES.items():
+            for n, u in enumerate((up, second)):
+                u.files[path] = (data, b"<html>sign in" + data[:9])[n]
+                u.headers[path] = {"Content-Type": content_type}
+                admin.must("PUT", f"/repositories/{kind}{n}", {"repo": {
+                    "type": f"{kind}-proxy", "storage": "default", "remotes": [{"url": u.url}]}})
+            for name, partial in (("all", False), ("some", True)):
+                admin.must("PUT", f"/repositories/{name}-{kind}", {"repo": {
+                    "type": f"{kind}-group", "members": [f"{kind}0", f"{kind}1"],
+                    "partial_indexes": partial}})
+            r = admin.repo("GET", f"/all-{kind}/{path}")
+            assert r.status == 502 and f"{kind}1".encode() in r.body, (kind, r)
+            r = admin.repo("GET", f"/some-{kind}/{path}")
+            assert r.status == 200 and b"1.0.0" in r.body, (kind, r)
     finally:
         second.close()
 

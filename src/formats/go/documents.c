@@ -177,8 +177,12 @@ static enum err info_compose(const struct document_request *q, const struct docu
     for (unsigned i = 0; i < count; i++) {
         struct info info;
         struct policy_verdict_of v = { .allowed = true };
-        if (!info_read(q->arena, sources[i].data, sources[i].size, &info))
+        if (!info_read(q->arena, sources[i].data, sources[i].size, &info)) {
+            if (q->whole)
+                return fail(why, ERR_UPSTREAM, "what '%.60s' gives as '%.120s' describes no version",
+                            sources[i].repo, q->path);
             continue;
+        }
         if (sources[i].policy)
             v = policy_judge(sources[i].policy, info.version, info.released_ms);
         if (!v.allowed) {

@@ -165,9 +165,14 @@ static enum err index_compose(const struct document_request *q, const struct doc
         for (unsigned i = 0; i < count; i++) {
             json_t *index = NULL;
             m.source = &sources[i];
-            if (sources[i].proxied != (pass == 1) ||
-                helm_index_read(sources[i].data, sources[i].size, &index, why))
+            if (sources[i].proxied != (pass == 1))
                 continue;
+            if (helm_index_read(sources[i].data, sources[i].size, &index, why)) {
+                if (!q->whole)
+                    continue;
+                e = fail(why, ERR_UPSTREAM, "what '%.60s' gives is no index of charts", sources[i].repo);
+                break;
+            }
             read++;
             take_index(&m, index);
             json_decref(index);

@@ -44,7 +44,11 @@ static enum err metadata_compose(const struct document_request *q, const struct 
     maven_metadata_init(&all, q->arena);
     for (unsigned i = 0; i < count; i++) {
         maven_metadata_init(&part, q->arena);
-        if ((e = maven_metadata_read(&part, sources[i].data, sources[i].size, why)))
+        e = maven_metadata_read(&part, sources[i].data, sources[i].size, why);
+        if (e && q->whole)
+            return fail(why, ERR_UPSTREAM, "what '%.60s' gives as '%.120s' can't be read", sources[i].repo,
+                        q->path);
+        if (e)
             continue; /* others may do */
         read++;
         if (sources[i].policy)

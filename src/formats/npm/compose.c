@@ -394,19 +394,27 @@ enum err npm_compose(const struct document_request *q, const struct document_sou
 {
     struct composing c = { .q = q, .joined = count > 1 };
     struct text *texts = arena_alloc(q->arena, (count + 1) * sizeof *texts);
+    const struct document_source *unread = NULL;
     enum err e;
 
     composing_begin(&c);
     for (unsigned i = 0; i < count; i++) {
-        if (!document_read(sources[i].data, sources[i].size, &texts[i]))
+        if (!document_read(sources[i].data, sources[i].size, &texts[i])) {
+            unread = &sources[i];
             continue;
+        }
         if (!c.first)
             c.first = &texts[i];
         join(&c, &sources[i], &texts[i]);
     }
-    e = c.first ? answer_write(&c, ret, answer, why)
-                : fail(why, ERR_UPSTREAM, "the upstream's answer about '%.100s' is no package document",
-                       q->package);
+    if (unread && q->whole)
+        e = fail(why, ERR_UPSTREAM, "what '%.60s' gives about '%.100s' is no package document", unread->repo,
+                 q->package);
+    else if (!c.first)
+        e = fail(why, ERR_UPSTREAM, "the upstream's answer about '%.100s' is no package document",
+                 q->package);
+    else
+        e = answer_write(&c, ret, answer, why);
     answer->valid_until_ms = c.until_ms;
     answer->headers[0][0] = "Vary";
     answer->headers[0][1] = "Accept";

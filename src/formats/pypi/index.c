@@ -28,7 +28,7 @@ static enum err compose(const struct document_request *q, const struct document_
                         unsigned count, struct buf *ret, struct document_answer *answer, struct why *why)
 {
     struct page_request request = { .base = q->base, .project = q->package, .variant = q->variant,
-                                    .arena = q->arena };
+                                    .arena = q->arena, .whole = q->whole };
     struct page_source *pages = arena_alloc(q->arena, (count + 1) * sizeof *pages);
 
     for (unsigned i = 0; i < count; i++)

@@ -241,7 +241,7 @@ enum err page_compose(const struct page_request *q, const struct page_source *so
         join_files(&j, &sources[i], page);
         json_decref(page);
     }
-    if (!j.good) {
+    if (!j.good || (failed && q->whole)) {
         e = failed ? failed : ERR_NOT_FOUND;
     } else {
         *ret_valid_until_ms = j.valid_until_ms;

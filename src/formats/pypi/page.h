@@ -49,6 +49,7 @@ struct page_request {
     const char *base;             /* URL of the repository */
     const char *project, *variant; /* variant: besides those of page_write "legacy", "legacy <version>" */
     struct arena *arena;
+    bool whole;                   /* a source that can't be read fails it */
 };
 /* *ret_valid_until_ms: when a block ends that changes the answer; 0: none. NOT_FOUND: no source. */
 enum err page_compose(const struct page_request *q, const struct page_source *sources,
