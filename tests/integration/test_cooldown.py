@@ -147,7 +147,7 @@ def errors(a):
         r = a.api("POST", path, body)
         assert r.status == status and r.json()["status"] == status, (path, r)
     for bad in ({"enabled": "yes"}, {"minimum_allowed_age": "soon"}, {"minimum_allowed_age": "30s"},
-                {"repo_types": {"helm-proxy": {}}}, {"what": 1}):  # the original took garbage for 72 hours
+                {"repo_types": {"rpm-proxy": {}}}, {"what": 1}):  # the original took garbage for 72 hours
         assert a.api("PUT", "/cooldown/config", bad).status == 400, bad
     assert len(blocked(a)) == 5
 
