@@ -12,6 +12,7 @@
 #include <wctype.h>
 
 #include "pantera/text.h"
+#include "src/formats/semver.h"
 
 /* --- escapes --- */
 
@@ -327,35 +328,6 @@ bool go_version_parse(const char *text, struct go_version *ret)
     return !*at || ret->incompatible;
 }
 
-/* semver.org §11: numbers below words, shorter below longer. */
-static int pre_compare(const struct go_version *x, const struct go_version *y)
-{
-    const char *a = x->pre, *b = y->pre, *a_end, *b_end;
-
-    if (!a || !b)
-        return !a - !b;
-    a_end = a + x->pre_length;
-    b_end = b + y->pre_length;
-    for (;;) {
-        size_t n = strcspn(a, ".+"), m = strcspn(b, ".+");
-        bool a_digits = strspn(a, "0123456789") >= n, b_digits = strspn(b, "0123456789") >= m;
-        int order;
-        if (a_digits != b_digits)
-            return a_digits ? -1 : 1;
-        if (a_digits && n != m)
-            return n < m ? -1 : 1;
-        order = memcmp(a, b, n < m ? n : m);
-        if (order || n != m)
-            return order ? order : n < m ? -1 : 1;
-        a += n;
-        b += m;
-        if (a >= a_end || b >= b_end)
-            return (a < a_end) - (b < b_end);
-        a++;
-        b++;
-    }
-}
-
 int go_version_compare(const char *a, const char *b)
 {
     struct go_version x, y;
@@ -366,7 +338,7 @@ int go_version_compare(const char *a, const char *b)
     for (int i = 0; i < 3; i++)
         if (x.number[i] != y.number[i])
             return x.number[i] < y.number[i] ? -1 : 1;
-    order = pre_compare(&x, &y);
+    order = semver_prerelease_compare(x.pre, y.pre);
     return order ? order : strcmp(a, b);
 }
 

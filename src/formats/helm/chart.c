@@ -8,12 +8,13 @@
 
 #include "pantera/limits.h"
 #include "pantera/yaml.h"
+#include "src/formats/semver.h"
 
 /* --- versions: semver.org 2.0 --- */
 
 struct version {
     unsigned long number[3];
-    const char *pre, *end;       /* of the prerelease; equal: none */
+    const char *pre;             /* NULL: none */
 };
 
 static const char *number_read(const char *at, unsigned long *ret)
@@ -52,13 +53,12 @@ static bool version_read(const char *text, struct version *ret)
             return false;
     }
     plus = strchr(at, '+');
-    ret->pre = ret->end = at;
+    ret->pre = NULL;
     if (*at == '-') {
         ret->pre = at + 1;
-        ret->end = plus ? plus : at + strlen(at);
-        if (!identifiers_good(ret->pre, ret->end))
+        at = plus ? plus : at + strlen(at);
+        if (!identifiers_good(ret->pre, at))
             return false;
-        at = ret->end;
     }
     return !*at || (*at == '+' && identifiers_good(at + 1, at + strlen(at)));
 }
@@ -68,33 +68,6 @@ bool helm_version_good(const char *version)
     struct version v;
 
     return strlen(version) <= 128 && version_read(version, &v);
-}
-
-/* §11.4: numbers below words, by value; words by their bytes; the shorter list first. */
-static int pre_compare(const struct version *x, const struct version *y)
-{
-    const char *a = x->pre, *b = y->pre;
-
-    if (a == x->end || b == y->end)
-        return (a == x->end) - (b == y->end);
-    for (;;) {
-        size_t n = strcspn(a, ".+"), m = strcspn(b, ".+");
-        bool digits = strspn(a, "0123456789") >= n, other = strspn(b, "0123456789") >= m;
-        int order;
-        if (digits != other)
-            return digits ? -1 : 1;
-        if (digits && n != m)
-            return n < m ? -1 : 1;
-        order = memcmp(a, b, n < m ? n : m);
-        if (order || n != m)
-            return order ? order : n < m ? -1 : 1;
-        a += n;
-        b += m;
-        if (a >= x->end || b >= y->end)
-            return (a < x->end) - (b < y->end);
-        a++;
-        b++;
-    }
 }
 
 int helm_version_compare(const char *a, const char *b)
@@ -108,7 +81,7 @@ int helm_version_compare(const char *a, const char *b)
     for (int i = 0; i < 3; i++)
         if (x.number[i] != y.number[i])
             return x.number[i] < y.number[i] ? -1 : 1;
-    order = pre_compare(&x, &y);
+    order = semver_prerelease_compare(x.pre, y.pre);
     return order ? order : strcmp(a, b);
 }
 

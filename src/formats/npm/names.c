@@ -5,6 +5,8 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "src/formats/semver.h"
+
 /* --- names --- */
 
 static bool part_valid(const char *part, size_t length, bool fresh)
@@ -95,42 +97,6 @@ bool npm_version_prerelease(const char *version)
     return s && *s == '-';
 }
 
-/* Of digits without leading zeros: the longer one is larger. */
-static int number_compare(const char *a, size_t an, const char *b, size_t bn)
-{
-    return an != bn ? (an < bn ? -1 : 1) : memcmp(a, b, an);
-}
-
-static int identifier_compare(const char *a, size_t an, const char *b, size_t bn)
-{
-    bool a_number = strspn(a, "0123456789") >= an, b_number = strspn(b, "0123456789") >= bn;
-    int order;
-
-    if (a_number && b_number)
-        return number_compare(a, an, b, bn);
-    if (a_number != b_number)
-        return a_number ? -1 : 1;
-    order = memcmp(a, b, an < bn ? an : bn);
-    return order ? order : (an > bn) - (an < bn);
-}
-
-/* §11.4; both begin after the '-'. */
-static int prerelease_compare(const char *a, const char *b)
-{
-    for (;;) {
-        size_t an = strcspn(a, ".+"), bn = strcspn(b, ".+");
-        int order = identifier_compare(a, an, b, bn);
-        if (order)
-            return order;
-        a += an;
-        b += bn;
-        if (*a != '.' || *b != '.')
-            return (*a == '.') - (*b == '.');
-        a++;
-        b++;
-    }
-}
-
 int npm_version_compare(const char *a, const char *b)
 {
     const char *x = a, *y = b;
@@ -138,16 +104,13 @@ int npm_version_compare(const char *a, const char *b)
 
     for (int i = 0; i < 3; i++) {
         size_t an = strspn(x, "0123456789"), bn = strspn(y, "0123456789");
-        order = number_compare(x, an, y, bn);
+        order = semver_number_compare(x, an, y, bn);
         if (order)
             return order;
         x += an + (i < 2);
         y += bn + (i < 2);
     }
-    if (*x == '-' && *y == '-')
-        order = prerelease_compare(x + 1, y + 1);
-    else
-        order = (*x != '-') - (*y != '-');
+    order = semver_prerelease_compare(*x == '-' ? x + 1 : NULL, *y == '-' ? y + 1 : NULL);
     return order ? order : strcmp(a, b);
 }
 
