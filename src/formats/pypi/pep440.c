@@ -156,7 +156,7 @@ bool pypi_version_parse(struct arena *a, const char *text, struct pypi_version *
                           v.dev ? ".dev" : "", v.dev ? v.dev : "", v.local ? "+" : "",
                           v.local ? v.local : "");
     *ret = v;
-    return true;
+    return strlen(v.text) <= PYPI_VERSION; /* "1-2" is longer when it is written in full */
 }
 
 /* --- order --- */

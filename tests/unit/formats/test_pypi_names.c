@@ -92,6 +92,12 @@ static void versions_are_made_normal(void **state)
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_false(pypi_version_parse(&a, bad[i], &v));
+    char longest[PYPI_VERSION + 1] = "1-2+"; /* "1.post2+": four more */
+    memset(longest + 4, 'x', PYPI_VERSION - 4);
+    longest[PYPI_VERSION] = 0;
+    assert_false(pypi_version_parse(&a, longest, &v));
+    longest[PYPI_VERSION - 4] = 0;
+    assert_true(pypi_version_parse(&a, longest, &v));
 }
 
 /* From PEP 440, "Summary of permitted suffixes and relative ordering", and local versions. */
