@@ -17,6 +17,7 @@ import time
 
 from pantera import Client, figure, wait_until
 from test_registers import disturb, restart_the_ended, seconds_of
+from upstream import Server
 
 JSON = "application/vnd.pypi.simple.v1+json"
 PACKAGES, FILES, RELEASE_EVERY = 3, 60, 0.7
@@ -67,14 +68,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.flush()
             time.sleep(0.3)
         self.wfile.write(data[half:])
-
-
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, request, client_address):
-        pass  # the other side went away
 
 
 class Upstream:

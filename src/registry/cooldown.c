@@ -9,8 +9,7 @@
 #include "pantera/clock.h"
 #include "src/registry/policy_view.h"
 
-/* The rows of a version: from *ret on, `count` of them. */
-static const struct policy_row *rows_of(const struct policy_view *v, const char *version, unsigned *ret_count)
+unsigned policy_rows_from(const struct policy_view *v, const char *version)
 {
     unsigned low = 0, high = v->count;
 
@@ -21,10 +20,18 @@ static const struct policy_row *rows_of(const struct policy_view *v, const char 
         else
             high = middle;
     }
-    *ret_count = 0;
-    while (low + *ret_count < v->count && !strcmp(v->rows[low + *ret_count].version, version))
-        ++*ret_count;
-    return v->rows + low;
+    return low;
+}
+
+/* The rows of a version, *ret_count of them. */
+static const struct policy_row *rows_of(const struct policy_view *v, const char *version, unsigned *ret_count)
+{
+    unsigned from = policy_rows_from(v, version), end = from;
+
+    while (end < v->count && !strcmp(v->rows[end].version, version))
+        end++;
+    *ret_count = end - from;
+    return v->rows + from;
 }
 
 static bool exempt(const struct policy_view *v, const char *version, int64_t now)

@@ -48,21 +48,6 @@ static bool whole_of(const char *row, const char *version, char *ret_whole, int6
     return true;
 }
 
-/* The first row whose version is not less than `text`. */
-static unsigned rows_from(const struct policy_view *v, const char *text)
-{
-    unsigned low = 0, high = v->count;
-
-    while (low < high) {
-        unsigned middle = (low + high) / 2;
-        if (strcmp(v->rows[middle].version, text) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 /* Does something that it is a part of release it? `dated`: then only people's word does. */
 static bool released_by_whole(const struct policy_view *v, const char *version, bool dated, int64_t now,
                               unsigned depth)
@@ -74,7 +59,8 @@ static bool released_by_whole(const struct policy_view *v, const char *version, 
     if (depth == DEPTH_MOST || n > VERSION_MOST)
         return false;
     snprintf(first, sizeof first, "%s in ", version);
-    for (unsigned i = rows_from(v, first); i < v->count && !strncmp(v->rows[i].version, first, n + 4); i++) {
+    for (unsigned i = policy_rows_from(v, first);
+         i < v->count && !strncmp(v->rows[i].version, first, n + 4); i++) {
         if (!whole_of(v->rows[i].version, version, whole, &released_ms))
             continue;
         if (by_people(v, whole, now))
@@ -94,7 +80,7 @@ static bool released_by_whole(const struct policy_view *v, const char *version, 
 static bool is_news(const struct policy_view *v, const char *name, const struct cooldown_verdict *verdict,
                     int64_t now)
 {
-    for (unsigned i = rows_from(v, name); i < v->count && !strcmp(v->rows[i].version, name); i++)
+    for (unsigned i = policy_rows_from(v, name); i < v->count && !strcmp(v->rows[i].version, name); i++)
         if (v->rows[i].by_age && !v->rows[i].seen_ms)
             return v->rows[i].until_ms <= now || strcmp(v->rows[i].reason, verdict->reason) ||
                    v->rows[i].released_ms != verdict->since_ms;
@@ -188,7 +174,7 @@ static void part_add(json_t *list, const struct policy_view *v, const char *part
 {
     char row[2 * VERSION_MOST];
     int n = snprintf(row, sizeof row, "%s in %s of %lld", part, whole, (long long)released_ms);
-    unsigned at = rows_from(v, row);
+    unsigned at = policy_rows_from(v, row);
 
     if (n <= VERSION_MOST && json_array_size(list) < PARTS_MOST &&
         (at == v->count || strcmp(v->rows[at].version, row)))

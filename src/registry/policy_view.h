@@ -47,6 +47,8 @@ void policy_view_flush(struct worker *w, const struct policy_view *v);
 struct policy_cache *policies_new(void);
 void policies_free(struct policy_cache *c);
 
+/* The first row whose version is not less than that one. */
+unsigned policy_rows_from(const struct policy_view *v, const char *version);
 /* The whole verdict, with what is to be recorded. */
 struct cooldown_verdict policy_verdict_of(const struct policy_view *v, const char *version,
                                           int64_t released_ms, int64_t now_ms);

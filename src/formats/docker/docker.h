@@ -147,6 +147,12 @@ void oci_remove(struct http_request *req, const struct repo *repo, const char *p
 void oci_tags(struct oci_call *c, const struct repo *repo);      /* lists.c */
 void oci_tags_reply(struct oci_call *c, json_t *tags);           /* takes all tags; a page of them */
 void oci_catalog(struct http_request *req, const char *base);
+struct oci_names {               /* grows in its arena */
+    struct arena *arena;
+    const char **list;
+    size_t count, room;
+};
+void oci_names_add(struct oci_names *n, const char *name);       /* a copy */
 void oci_referrers(struct oci_call *c, const struct repo *repo); /* referrers_get.c */
 void referrers_none(struct http_request *req);
 void remote_manifest(struct oci_call *c, const struct repo *repo); /* remote_manifest.c */

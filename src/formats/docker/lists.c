@@ -174,18 +174,8 @@ static void catalog_walk(struct catalog *k, const struct repo *repo, const char 
     }
 }
 
-struct names {
-    struct arena *arena;
-    const char **list;
-    unsigned count, room;
-};
-
-static void on_repo(const char *name, const char *type, void *arg)
+void oci_names_add(struct oci_names *n, const char *name)
 {
-    struct names *n = arg;
-
-    if (strncmp(type, "docker", 6))
-        return;
     if (n->count == n->room) {
         const char **more = arena_alloc(n->arena, (n->room ? 2 * n->room : 64) * sizeof *more);
         if (n->room)
@@ -194,6 +184,12 @@ static void on_repo(const char *name, const char *type, void *arg)
         n->room = n->room ? 2 * n->room : 64;
     }
     n->list[n->count++] = arena_strdup(n->arena, name);
+}
+
+static void on_repo(const char *name, const char *type, void *arg)
+{
+    if (!strncmp(type, "docker", 6))
+        oci_names_add(arg, name);
 }
 
 static int by_path(const void *left, const void *right)
@@ -206,7 +202,7 @@ static int by_path(const void *left, const void *right)
 void oci_catalog(struct http_request *req, const char *base)
 {
     struct catalog k = { .req = req, .registry = worker_of(req)->registry };
-    struct names names = { .arena = &req->arena };
+    struct oci_names names = { .arena = &req->arena };
 
     if (!(req->method & (HTTP_M_GET | HTTP_M_HEAD))) {
         oci_not_allowed(req, "GET");

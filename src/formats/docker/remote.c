@@ -114,25 +114,7 @@ static int by_bytes(const void *left, const void *right)
     return strcmp(*(const char *const *)left, *(const char *const *)right);
 }
 
-struct names {
-    struct arena *arena;
-    const char **list;
-    size_t count, room;
-};
-
-static void names_add(struct names *n, const char *name)
-{
-    if (n->count == n->room) {
-        const char **more = arena_alloc(n->arena, (n->room ? 2 * n->room : 64) * sizeof *more);
-        if (n->room)
-            memcpy(more, n->list, n->room * sizeof *more);
-        n->list = more;
-        n->room = n->room ? 2 * n->room : 64;
-    }
-    n->list[n->count++] = arena_strdup(n->arena, name);
-}
-
-static void names_read(struct names *n, const struct document_source *s, struct document_answer *answer)
+static void names_read(struct oci_names *n, const struct document_source *s, struct document_answer *answer)
 {
     json_t *page, *item;
     size_t at = 0, i;
@@ -141,7 +123,7 @@ static void names_read(struct names *n, const struct document_source *s, struct 
         json_array_foreach (json_object_get(page, "tags"), i, item) {
             const char *tag = json_string_value(item);
             if (n->count < TAGS_LISTED && tag && oci_tag_valid(tag) && !is_held(s, tag, answer))
-                names_add(n, tag);
+                oci_names_add(n, tag);
         }
         json_decref(page);
     }
@@ -151,7 +133,7 @@ static void names_read(struct names *n, const struct document_source *s, struct 
 static enum err compose_tags(const struct document_request *q, const struct document_source *sources,
                              unsigned count, struct buf *ret, struct document_answer *answer, struct why *why)
 {
-    struct names names = { .arena = q->arena };
+    struct oci_names names = { .arena = q->arena };
     json_t *out = json_array(), *body;
     char *text;
     enum err e;

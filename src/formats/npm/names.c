@@ -143,8 +143,8 @@ static const char *segment(struct arena *a, const char **rest)
     return s;
 }
 
-/* Moves behind `word` and its slash. */
-static bool skip(const char **rest, const char *word)
+/* `word` is the next of it: moves behind that and its slash. */
+static bool consume(const char **rest, const char *word)
 {
     size_t n = strlen(word);
 
@@ -183,7 +183,7 @@ static void read_tarball(struct arena *a, const char *rest, struct npm_path *ret
     if (*file == '@' && !strncmp(ret->package, file, strlen(file)) && ret->package[strlen(file)] == '/')
         file = segment(a, &rest);
     ret->version = version_of_file(a, ret->package, file);
-    if (skip(&rest, "-rev"))
+    if (consume(&rest, "-rev"))
         ret->revision = segment(a, &rest);
     if (!ret->version || *rest)
         return;
@@ -198,9 +198,9 @@ static void read_package(struct arena *a, const char *rest, struct npm_path *ret
         return;
     if (!*rest) {
         ret->what = NPM_PACKAGE;
-    } else if (skip(&rest, "-")) {
+    } else if (consume(&rest, "-")) {
         read_tarball(a, rest, ret);
-    } else if (skip(&rest, "-rev")) {
+    } else if (consume(&rest, "-rev")) {
         ret->revision = segment(a, &rest);
         ret->what = *rest || !*ret->revision ? NPM_NOTHING : NPM_REVISION;
     } else {
@@ -224,7 +224,7 @@ static void read_attestations(struct arena *a, const char *rest, struct npm_path
 static void read_tags(struct arena *a, const char *rest, struct npm_path *ret)
 {
     ret->package = package(a, &rest);
-    if (!ret->package || !skip(&rest, "dist-tags"))
+    if (!ret->package || !consume(&rest, "dist-tags"))
         return;
     ret->word = *rest ? segment(a, &rest) : NULL;
     ret->what = *rest ? NPM_NOTHING : NPM_TAGS;
@@ -254,20 +254,20 @@ static void read_service(struct arena *a, const char *rest, struct npm_path *ret
             ret->what = whole[i].what;
     if (ret->what != NPM_NOTHING)
         return;
-    if (skip(&rest, "package")) {
+    if (consume(&rest, "package")) {
         read_tags(a, rest, ret);
-    } else if (skip(&rest, "npm/v1/attestations")) {
+    } else if (consume(&rest, "npm/v1/attestations")) {
         read_attestations(a, rest, ret);
-    } else if (skip(&rest, "npm/v1/tokens/token")) {
+    } else if (consume(&rest, "npm/v1/tokens/token")) {
         ret->word = segment(a, &rest);
         ret->what = *rest || !*ret->word ? NPM_NOTHING : NPM_TOKENS;
-    } else if (skip(&rest, "user/token")) {
+    } else if (consume(&rest, "user/token")) {
         ret->word = segment(a, &rest);
         ret->what = *rest || !*ret->word ? NPM_NOTHING : NPM_TOKEN;
     } else if (!strncmp(rest, "user/org.couchdb.user:", 22)) {
         rest += 22;
         ret->word = segment(a, &rest);
-        if (skip(&rest, "-rev"))
+        if (consume(&rest, "-rev"))
             ret->revision = segment(a, &rest);
         ret->what = *rest || !*ret->word ? NPM_NOTHING : NPM_USER;
     }
@@ -282,7 +282,7 @@ void npm_path_read(struct arena *a, const char *path, struct npm_path *ret)
         path = arena_strndup(a, path, n - 1);
     if (!n)
         return;
-    if (skip(&path, "-"))
+    if (consume(&path, "-"))
         read_service(a, path, ret);
     else
         read_package(a, path, ret);
