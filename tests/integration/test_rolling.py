@@ -14,6 +14,7 @@ class Load:
     def __init__(self, cluster, admin, threads):
         self.cluster, self.admin, self.listed = cluster, admin, list(cluster.nodes)
         self.stop, self.refused, self.written, self.slowest = threading.Event(), [], {}, 0.0
+        self.unknown = 0  # writes that may have happened or not
         self.served, self.at, self.lock = [0] * threads, [None] * threads, threading.Lock()
         self.threads = [threading.Thread(target=self.run, args=(i,)) for i in range(threads)]
         for t in self.threads:
@@ -47,7 +48,9 @@ class Load:
     def ask(self, client, method, path, body=None):
         began = time.monotonic()
         try:
-            return client.repo(method, path, body).status
+            r = client.repo(method, path, body)
+            self.unknown += b"outcome" in r.body
+            return r.status
         except (OSError, http.client.HTTPException) as e:
             return repr(e)
         finally:
@@ -81,6 +84,7 @@ def test_one_after_the_other(cluster):
         load.end()
     figure(f"rolling restart: {sum(load.served)} requests served, {len(load.refused)} not, "
            f"the slowest in {load.slowest * 1000:.0f} ms")
+    assert load.unknown == 0, "leadership was handed over with writes under way"
     # None, if no lease ends in the midst of a request: the next attempt waits at the gate.
     assert len(load.refused) <= len(load.threads), load.refused[:10]
     assert all(status == 503 for *_, status in load.refused), load.refused[:10]
